@@ -1,0 +1,96 @@
+"""The ``checks`` section of a model: which families of metrics are computed, and with what parameters.
+
+An absent check is off; one without content (``drift:`` or ``drift: {}``) is on with its defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from monitor.config.base import Count, ExistingFile, Given, Label, Probability, Section, Switch, Text
+
+Names = tuple[Text, ...]
+
+
+class Drift(Section):
+    """Distributions of features and predictions against the reference."""
+
+    bins: Annotated[Count, Field(ge=2, le=1000)] = 10
+    """Bins of numeric columns for `psi` and `js_distance`, cut at the reference's quantiles."""
+    alpha: Probability = 0.01
+    """Chance, without drift, that a window reaches a critical value such as `psi_critical`."""
+    min_samples: Count = 100
+    """Windows with fewer rows give `insufficient_samples`."""
+    columns: Names | None = None
+    """Features to compare; by default all."""
+
+
+class Performance(Section):
+    """Predictions against labels."""
+
+    average: Literal["macro", "weighted", "micro"] = "macro"
+    """How a multiclass precision, recall and f1 is averaged over classes."""
+    min_samples: Count = 30
+    """Windows with fewer labelled rows give `insufficient_samples`."""
+
+
+class Fairness(Section):
+    """Rates by group, and the gaps between groups."""
+
+    sensitive: Annotated[Names, Field(min_length=1)]
+    """Attributes whose groups are compared: features, or names in the events' `segments`."""
+    intersections: tuple[Annotated[Names, Field(min_length=2)], ...] = ()
+    """Attributes to combine, as in `[[sex, region]]`."""
+    min_group_size: Count = 50
+    """Smaller groups are left out of gaps and listed."""
+    privileged: dict[str, Label] = Field(default={})
+    """Attribute to the group that `disparate_impact` compares with; by default the best-off."""
+
+
+class Quality(Section):
+    """Missing values, unseen categories and other faults of the data."""
+
+
+class ExplainModel(Section):
+    """A model file to explain predictions with."""
+
+    kind: Literal["sklearn-joblib", "lightgbm", "xgboost", "catboost", "onnx"]
+    """How the file is loaded."""
+    path: ExistingFile
+    """The model file."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
+    """SHA-256 of the file, 64 hexadecimal digits; another file is not loaded."""
+    allow_pickle: Switch = False
+    """Required by `sklearn-joblib`: such a file can run any code when it is loaded."""
+
+
+class Explain(Section):
+    """Which features the predictions rest on."""
+
+    model: ExplainModel | None = None
+    """The model; without it the events' own `attributions` are used."""
+    sample: Annotated[Count, Field(le=100_000)] = 500
+    """Rows of each window that are explained, chosen by the hash of their ids."""
+
+
+class Estimate(Section):
+    """Expected performance without labels; needs a labelled reference."""
+
+
+class Checks(Section):
+    """Families of metrics; an absent one is off."""
+
+    drift: Annotated[Drift | None, Given] = None
+    """Drift of features and predictions."""
+    performance: Annotated[Performance | None, Given] = None
+    """Accuracy and its kin, as labels arrive."""
+    fairness: Annotated[Fairness | None, Given] = None
+    """Rates and gaps by group."""
+    quality: Annotated[Quality | None, Given] = None
+    """Faults of the data."""
+    explain: Annotated[Explain | None, Given] = None
+    """Attributions of the predictions to features."""
+    estimate: Annotated[Estimate | None, Given] = None
+    """Performance estimated before labels arrive."""

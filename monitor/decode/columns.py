@@ -1,0 +1,78 @@
+"""The columns in which a model's events are stored, and how SQL names and text are quoted."""
+
+from __future__ import annotations
+
+from monitor.types import Kind, ModelSpec
+
+_PREFIX: dict[Kind, str] = {
+    "numeric": "n",
+    "categorical": "c",
+    "boolean": "c",
+    "text": "t",
+    "embedding": "v",
+}
+SQL_TYPE: dict[Kind, str] = {
+    "numeric": "DOUBLE",
+    "categorical": "VARCHAR",
+    "boolean": "VARCHAR",
+    "text": "VARCHAR",
+    "embedding": "FLOAT[]",
+}
+
+
+def quote(name: str) -> str:
+    """Quote an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def feature_column(name: str, kind: Kind) -> str:
+    """Return the store's column of a feature; the same name with another kind is another column.
+
+    >>> feature_column("age", "numeric")
+    'n:age'
+    """
+    return f"{_PREFIX[kind]}:{name}"
+
+
+def column_of(spec: ModelSpec, name: str) -> str:
+    """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column."""
+    return feature_column(name, spec.features[name]) if name in spec.features else f"s:{name}"
+
+
+def free_columns(spec: ModelSpec) -> list[str]:
+    """Return the segments and sensitive attributes that are no feature, sorted."""
+    named = {*spec.segments, *spec.extra_columns, *(a for one in spec.checks.sensitive for a in one)}
+    return sorted(named - set(spec.features))
+
+
+def prediction_columns(spec: ModelSpec) -> dict[str, str]:
+    """Return column name -> SQL type of the table of a model's predictions.
+
+    ``seq`` numbers rows as they land; ``(part, off)`` is the place in the log; ``id`` the MD5 of the event
+    id; ``faults`` lists what was wrong with single fields, NULL for most rows.
+    """
+    base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "event_us": "BIGINT"}
+    base |= {"version": "VARCHAR", "prediction": spec.label_type, "score": "DOUBLE"}
+    base |= {"scores": "MAP(VARCHAR, DOUBLE)", "faults": "VARCHAR[]"}
+    base |= {feature_column(n, k): SQL_TYPE[k] for n, k in spec.features.items()}
+    return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)}
+
+
+def label_columns(spec: ModelSpec) -> dict[str, str]:
+    """Return column name -> SQL type of the table of a model's labels; a NULL label withdraws."""
+    base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "label_us": "BIGINT"}
+    return base | {"label": spec.label_type}
+
+
+def whole_number(text: str) -> str:
+    """SQL that drops the ``.0`` of a number in text, so that 1, "1" and 1.0 are one class or category.
+
+    pandas writes whole numbers with a fraction as soon as one of them is missing.
+    """
+    is_number = f"suffix({text}, '.0') AND try_cast({text} AS DOUBLE) IS NOT NULL"
+    return f"CASE WHEN {is_number} THEN left({text}, -2) ELSE {text} END"

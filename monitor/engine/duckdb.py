@@ -1,0 +1,231 @@
+"""The default engine: a window's rows asked of the DuckDB store, column by column, in bounded pieces.
+
+Counts (categories, confusion cells) are summed by DuckDB, where integers make the order irrelevant. Columns
+of numbers come out in *panes*: pieces of the window in event time with about a million rows at most, cut at
+the same places whatever order the rows arrived in, so that floating-point sums over them are reproducible
+and memory stays flat however large the window is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.decode.columns import column_of, literal, quote
+from monitor.store.schema import labels_table, predictions_table
+from monitor.store.store import Cursor, rank_sql
+from monitor.types import ALL_VERSIONS, ModelSpec, Window
+
+PANE_ROWS = 1 << 20
+PANE_BUCKETS = 4096  # a window is cut at multiples of its size over this
+SCORE_UNIT = 2**32
+FETCH_COLUMNS = 4  # columns fetched by one query: each pays for finding the rows, all are in memory at once
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which rows of a window: of one version or all (``"*"``), of one segment value or all."""
+
+    version: str = ALL_VERSIONS
+    segment: tuple[str, str] | None = None  # (column name of the spec, value)
+
+
+class WindowQuery:
+    """Everything that evaluation asks about one window of one model, as of one moment.
+
+    Parameters
+    ----------
+    cursor
+        A connection to the store; temporary tables are made on it.
+    spec, model
+        The model and its number in the store.
+    window
+        The event-time interval.
+    as_of_us
+        Labels later than this have not arrived yet. ``None``: all that are stored count.
+    """
+
+    def __init__(
+        self, cursor: Cursor, spec: ModelSpec, model: int, window: Window, *, as_of_us: int | None = None
+    ) -> None:
+        self.cursor, self.spec, self.window, self.as_of_us = cursor, spec, window, as_of_us
+        self._predictions, self._labels = predictions_table(model), labels_table(model)
+        self._joined = False
+
+    def _where(self, part: Slice, window: Window | None = None) -> str:
+        at = window or self.window
+        tests = [f"event_us >= {at.start_us} AND event_us < {at.end_us}"]
+        if part.version != ALL_VERSIONS:
+            tests.append(f"version = {literal(part.version)}")
+        if part.segment:
+            tests.append(
+                f"{quote(column_of(self.spec, part.segment[0]))}::VARCHAR = {literal(part.segment[1])}"
+            )
+        return " AND ".join(tests)
+
+    def count(self, part: Slice = Slice()) -> int:  # noqa: B008
+        """Return the number of rows."""
+        query = f"SELECT count(*) FROM {self._predictions} WHERE {self._where(part)}"
+        return int(self.cursor.execute(query).fetchall()[0][0])
+
+    def values(self, column: str, *, limit: int = 50) -> list[str]:
+        """Return the distinct values of a column of the window, the most frequent first, at most ``limit``."""
+        name = quote(column)
+        rows = self.cursor.execute(
+            f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self._predictions}"
+            f" WHERE {self._where(Slice())} AND {name} IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {limit}"
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    def panes(self) -> list[Window]:
+        """Cut the window into pieces of about :data:`PANE_ROWS` rows at most, at fixed places."""
+        step = max((self.window.end_us - self.window.start_us) // PANE_BUCKETS, 1)
+        if self.count() <= PANE_ROWS:
+            return [self.window]
+        counts = self.cursor.execute(
+            f"SELECT (event_us - {self.window.start_us}) // {step} AS b, count(*) FROM {self._predictions}"
+            f" WHERE {self._where(Slice())} GROUP BY b ORDER BY b"
+        ).fetchall()
+        starts, held = [self.window.start_us], 0
+        for bucket, n in counts:
+            if held and held + n > PANE_ROWS:
+                starts.append(self.window.start_us + bucket * step)
+                held = 0
+            held += n
+        return [Window(a, b) for a, b in zip(starts, [*starts[1:], self.window.end_us], strict=True)]
+
+    def numbers(
+        self, columns: Sequence[str], part: Slice, panes: Sequence[Window]
+    ) -> Iterator[tuple[str, Floats, int]]:
+        """Yield ``(column, values, missing)`` for each pane of each column; values are finite, unordered."""
+        for i in range(0, len(columns), FETCH_COLUMNS):
+            some = columns[i : i + FETCH_COLUMNS]
+            for pane in panes:
+                listed = ", ".join(map(quote, some))
+                table = _arrow(
+                    self.cursor, f"SELECT {listed} FROM {self._predictions} WHERE {self._where(part, pane)}"
+                )
+                for name in some:
+                    yield (name, *_finite(table[name]))
+                del table
+
+    def categories(self, columns: Sequence[str], part: Slice) -> dict[str, tuple[list[str], list[int], int]]:
+        """Return ``column -> (values, counts, missing)``."""
+        counted: dict[str, tuple[list[str], list[int], int]] = {}
+        for column in columns:
+            name = quote(column)
+            rows = self.cursor.execute(
+                f"SELECT {name}, count(*) FROM {self._predictions} WHERE {self._where(part)} GROUP BY 1"
+            ).fetchall()
+            present = [(v, n) for v, n in rows if v is not None]
+            missing = sum(n for v, n in rows if v is None)
+            counted[column] = ([v for v, _ in present], [n for _, n in present], missing)
+        return counted
+
+    def faults(self, part: Slice) -> dict[str, int]:
+        """Return ``fault:field -> rows``."""
+        listed = f"SELECT unnest(faults) AS f FROM {self._predictions} WHERE {self._where(part)} AND faults IS NOT NULL"
+        return dict(self.cursor.execute(f"SELECT f, count(*) FROM ({listed}) GROUP BY f").fetchall())
+
+    def join(self) -> None:
+        """Join the window's rows to their labels once, into the temporary table ``asked``.
+
+        Of several labels for one event the latest by (label time, log order) counts; a NULL one withdraws.
+        """
+        if self._joined:
+            return
+        names = {*self.spec.segments, *(a for one in self.spec.checks.sensitive for a in one)}
+        extra = [quote(column_of(self.spec, name)) for name in sorted(names)]
+        columns = ", ".join(["id", "event_us", "version", "prediction", "score", *extra])
+        scores = ", scores" if self.spec.task == "multiclass" else ""
+        known = "" if self.as_of_us is None else f" AND (label_us IS NULL OR label_us <= {self.as_of_us})"
+        order = f"coalesce(label_us, 0)::HUGEINT * 18446744073709551616 + {rank_sql(self.cursor)}::HUGEINT * 281474976710656 + off"
+        self.cursor.execute(
+            f"CREATE OR REPLACE TEMP TABLE asked AS WITH w AS (SELECT {columns}{scores} FROM {self._predictions}"
+            f" WHERE {self._where(Slice())}), k AS (SELECT id, arg_max(struct_pack(label := label, us := label_us),"
+            f" {order}) AS m FROM {self._labels} WHERE id IN (SELECT id FROM w){known} GROUP BY id)"
+            " SELECT w.* EXCLUDE (id), m.label AS label, m.us AS label_us FROM w LEFT JOIN k USING (id)"
+        )
+        self._joined = True
+
+    def cells(
+        self, part: Slice, attributes: Sequence[tuple[str, ...]]
+    ) -> dict[tuple[str, ...], list[tuple[object, ...]]]:
+        """Return, for everyone (key ``()``) and each attribute, rows of counted cells.
+
+        A row is ``(group, truth, prediction, count, scored, score_sum)``; ``group`` joins the values of an
+        intersection by ``|``; rows with a missing attribute belong to no group and are left out.
+        """
+        self.join()
+        score_sum = f"sum(CAST(round(score * {SCORE_UNIT}) AS HUGEINT)) FILTER (abs(score) < 1e9)"
+        answers: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+        for attribute in [(), *attributes]:
+            names = [f"{quote(column_of(self.spec, a))}::VARCHAR" for a in attribute]
+            group = " || '|' || ".join(names) or "''"
+            present = "".join(f" AND {n} IS NOT NULL" for n in names)
+            answers[attribute] = self.cursor.execute(
+                f"SELECT {group} AS g, label, prediction, count(*), count(score), coalesce({score_sum}, 0)"
+                f" FROM asked WHERE {self._where(part)}{present} GROUP BY ALL ORDER BY ALL"
+            ).fetchall()
+        return answers
+
+    def scores(
+        self, part: Slice, panes: Sequence[Window], positive: str
+    ) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
+        """Yield ``(scores, truth is positive)`` of the labelled rows with a score, pane by pane."""
+        self.join()
+        for pane in panes:
+            table = _arrow(
+                self.cursor,
+                f"SELECT score, label = {literal(positive)} AS truth FROM asked"
+                f" WHERE {self._where(part, pane)} AND score IS NOT NULL AND label IS NOT NULL",
+            )
+            yield table["score"].to_numpy(), table["truth"].to_numpy()
+
+    def residuals(self, part: Slice, panes: Sequence[Window]) -> Iterator[tuple[Floats, Floats, int]]:
+        """Yield ``(predictions, truths, rows without a label)`` pane by pane, for numeric labels."""
+        self.join()
+        for pane in panes:
+            where = self._where(part, pane)
+            table = _arrow(
+                self.cursor, f"SELECT prediction, label FROM asked WHERE {where} AND label IS NOT NULL"
+            )
+            query = f"SELECT count(*) FROM asked WHERE {where} AND label IS NULL"
+            missing = int(self.cursor.execute(query).fetchall()[0][0])
+            yield table["prediction"].to_numpy(), table["label"].to_numpy(), missing
+
+    def labels(self, part: Slice) -> tuple[int, int, list[int]]:
+        """Return (rows, labelled rows, label delay quartiles 50/90/99 in µs; empty where unknown)."""
+        self.join()
+        row = self.cursor.execute(
+            "SELECT count(*), count(label), quantile_disc(label_us - event_us, [0.5, 0.9, 0.99])"
+            f" FILTER (label IS NOT NULL AND label_us IS NOT NULL) FROM asked WHERE {self._where(part)}"
+        ).fetchall()[0]
+        return int(row[0]), int(row[1]), list(row[2] or [])
+
+    def label_numbers(self, part: Slice, panes: Sequence[Window]) -> Iterator[tuple[Floats, int]]:
+        """Yield ``(labels, missing)`` pane by pane, for numeric labels."""
+        self.join()
+        for pane in panes:
+            table = _arrow(self.cursor, f"SELECT label FROM asked WHERE {self._where(part, pane)}")
+            yield _finite(table["label"])
+
+
+def _arrow(cursor: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    return cursor.sql(query).to_arrow_table()
+
+
+def _finite(column: pa.ChunkedArray) -> tuple[Floats, int]:
+    missing = column.null_count
+    if missing:
+        column = pc.drop_null(column)
+    values: Floats = column.to_numpy()
+    return values, missing

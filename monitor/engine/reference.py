@@ -1,0 +1,205 @@
+"""The reference profile: what normal looks like, as nothing but summaries, built once from a file.
+
+It has an id, the hash of the file's content and of the settings that shape the profile, so that evidence can
+say what it was compared with.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from monitor.decode.columns import literal, quote, whole_number
+from monitor.errors import ReferenceDataError
+from monitor.summaries import FloatArray
+from monitor.summaries.categorical import CategoricalSummary, categories_from
+from monitor.summaries.numeric import NumericSummary, cuts_from, ordered
+from monitor.types import Kind, Task
+
+Column = NumericSummary | CategoricalSummary
+READERS = {
+    "parquet": "read_parquet({})",
+    "csv": "read_csv({}, sample_size=-1)",
+    "jsonl": "read_json({}, format='newline_delimited', sample_size=-1)",
+}
+SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+ROLES = ("prediction", "score", "label", "event_id", "timestamp", "version", "model")
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The reference's summaries.
+
+    Parameters
+    ----------
+    id
+        Hex digest of content and settings, 16 characters.
+    rows
+        Rows of the file.
+    columns
+        Feature name -> summary; features of other kinds than numeric, categorical and boolean have none.
+    targets
+        ``prediction``, ``score`` and ``label`` -> summary, where the file has them.
+    """
+
+    id: str
+    rows: int
+    columns: Mapping[str, Column]
+    targets: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names seen as prediction or label, sorted."""
+        found = [c.categories for c in self.targets.values() if isinstance(c, CategoricalSummary)]
+        return tuple(sorted({name for names in found for name in names}))
+
+    def to_json(self) -> str:
+        """Return a form for the store; :meth:`from_json` gives the same summaries back, bit for bit."""
+
+        def encoded(columns: Mapping[str, Column]) -> dict[str, list[str]]:
+            return {
+                k: [type(v).__name__, base64.b64encode(v.to_bytes()).decode()] for k, v in columns.items()
+            }
+
+        body = {"columns": encoded(self.columns), "targets": encoded(self.targets)}
+        return json.dumps({"format": 1, "id": self.id, "rows": self.rows, **body})
+
+    @classmethod
+    def from_json(cls, text: str) -> Reference:
+        """Read what :meth:`to_json` wrote."""
+        row = json.loads(text)
+
+        def decoded(columns: dict[str, list[str]]) -> dict[str, Column]:
+            kinds: dict[str, type[Column]] = {c.__name__: c for c in (NumericSummary, CategoricalSummary)}
+            return {k: kinds[kind].from_bytes(base64.b64decode(data)) for k, (kind, data) in columns.items()}
+
+        return cls(row["id"], row["rows"], decoded(row["columns"]), decoded(row["targets"]))
+
+
+class ReferenceFile:
+    """A reference data file: its columns, the kinds they suggest, and the profile made from them.
+
+    Parameters
+    ----------
+    path
+        Parquet, CSV or JSON Lines.
+    format
+        ``auto`` goes by the suffix.
+    columns
+        Canonical name (``prediction``, ``score``, ``label``, or a feature's) -> the file's column.
+
+    Raises
+    ------
+    ReferenceDataError
+        When the file cannot be read or lacks a mapped column.
+    """
+
+    def __init__(self, path: Path, *, format: str = "auto", columns: Mapping[str, str] | None = None) -> None:
+        self.path = path
+        self.mapped = dict(columns or {})
+        kind = SUFFIXES.get(path.suffix.lower(), "") if format == "auto" else format
+        if kind not in READERS:
+            raise ReferenceDataError(
+                f"{path}: unknown kind of file; name it *.parquet, *.csv or *.jsonl, or set reference.format"
+            )
+        self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._table = READERS[kind].format(literal(str(path)))
+        try:
+            rows = self._connection.execute(f"DESCRIBE SELECT * FROM {self._table}").fetchall()
+        except duckdb.Error as error:
+            raise ReferenceDataError(
+                f"{path}: cannot be read as {kind}: {str(error).splitlines()[0]}"
+            ) from None
+        self.types = {str(row[0]): str(row[1]) for row in rows}
+        for role, name in self.mapped.items():
+            if name not in self.types:
+                listed = ", ".join(self.types)
+                raise ReferenceDataError(
+                    f"{path}: no column {name!r} (mapped to {role}); the file has {listed}"
+                )
+
+    def source(self, name: str) -> str | None:
+        """Return the file's column for a canonical name, None when it has none."""
+        column = self.mapped.get(name, name)
+        return column if column in self.types else None
+
+    def infer(self, *, exclude: frozenset[str] = frozenset()) -> dict[str, Kind]:
+        """Return the features the file suggests: every column that has no other role."""
+        taken = {self.source(role) for role in ROLES} | set(exclude)
+        back = {column: name for name, column in self.mapped.items() if name not in ROLES}
+        kinds = {back.get(c, c): _kind(t) for c, t in self.types.items() if c not in taken}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
+
+    def profile(self, features: Mapping[str, Kind], *, task: Task) -> Reference:
+        """Build the profile of the given features and of prediction, score and label.
+
+        Raises
+        ------
+        ReferenceDataError
+            When a feature has no column in the file.
+        """
+        columns: dict[str, Column] = {}
+        for name, kind in features.items():
+            if kind in ("text", "embedding"):
+                continue
+            column = self.source(name)
+            if column is None:
+                raise ReferenceDataError(
+                    f"{self.path}: no column for feature {name!r}; add it, map it in reference.columns, or "
+                    f"remove the feature; the file has {', '.join(self.types)}"
+                )
+            columns[name] = self._numeric(column) if kind == "numeric" else self._categorical(column)
+        numeric = task in ("regression", "ranking")
+        targets: dict[str, Column] = {}
+        for role in ("prediction", "score", "label"):
+            if column := self.source(role):
+                targets[role] = (
+                    self._numeric(column) if numeric or role == "score" else self._categorical(column)
+                )
+        rows = int(self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()[0][0])
+        return Reference(self._id(features, task), rows, columns, targets)
+
+    def _id(self, features: Mapping[str, Kind], task: Task) -> str:
+        settings = json.dumps([1, dict(features), self.mapped, task], sort_keys=True)
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(settings.encode())
+        return digest.hexdigest()[:16]
+
+    def _numeric(self, column: str) -> NumericSummary:
+        query = f"SELECT try_cast({quote(column)} AS DOUBLE) AS v FROM {self._table}"
+        found = self._connection.sql(query).to_arrow_table()["v"]
+        values: FloatArray = found.drop_null().to_numpy()
+        values = ordered(values[np.isfinite(values)])
+        missing = len(found) - len(values)
+        return NumericSummary.lift_ordered(values, cuts=cuts_from(values), missing=missing)
+
+    def _categorical(self, column: str) -> CategoricalSummary:
+        name = whole_number(f"{quote(column)}::VARCHAR")
+        rows = self._connection.execute(
+            f"SELECT {name} AS v, count(*) FROM {self._table} GROUP BY v"
+        ).fetchall()
+        present = [(v, n) for v, n in rows if v is not None]
+        missing = sum(n for v, n in rows if v is None)
+        values, counts = [v for v, _ in present], [n for _, n in present]
+        return CategoricalSummary.lift(values, counts, categories=categories_from(present), missing=missing)
+
+
+def _kind(sql_type: str) -> Kind | None:
+    base = sql_type.split("(")[0]
+    if base == "BOOLEAN":
+        return "boolean"
+    if sql_type.endswith("]"):
+        return "embedding"
+    if base in ("VARCHAR", "ENUM", "UUID"):
+        return "categorical"
+    numeric = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "REAL", "HUGEINT")
+    return "numeric" if any(word in base for word in numeric) else None

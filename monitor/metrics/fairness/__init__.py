@@ -1,0 +1,1 @@
+"""Fairness: rates of each group of a sensitive attribute, and the gaps between groups."""

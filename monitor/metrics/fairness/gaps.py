@@ -1,0 +1,149 @@
+"""Gaps between groups: a table of base rates, each as a difference and as a ratio.
+
+Every gap is (base rate or rates) x (difference or ratio), so they are one table and one function; the
+docstring of each is put together from the row's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.metrics.groups import RATES, GroupData, Rate
+from monitor.metrics.intervals import Interval, pivot
+from monitor.metrics.registry import Metric, Outcome, add
+from monitor.summaries import FloatArray
+
+TASKS = frozenset({"binary", "multiclass"})
+SHOWN = 50  # groups listed in a result's detail
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One row of the table: a notion of fairness and the rates that must agree for it to hold."""
+
+    name: str
+    rates: tuple[str, ...]
+    asks: str
+    reference: str
+
+
+GAPS = (
+    Gap("demographic_parity", ("selection_rate",), "are all groups selected equally often?", "Agarwal et al. (2018), A Reductions Approach to Fair Classification, ICML"),
+    Gap("equalized_odds", ("tpr", "fpr"), "are both true and false positive rates equal? (the worse of the two)", "Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning, NeurIPS"),
+    Gap("equal_opportunity", ("tpr",), "is who deserves the positive class found equally often?", "Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning, NeurIPS"),
+    Gap("false_positive_rate", ("fpr",), "is who does not deserve the positive class given it equally often?", "Chouldechova (2017), Fair prediction with disparate impact, Big Data 5"),
+    Gap("predictive_parity", ("precision",), "is a positive prediction equally often right?", "Chouldechova (2017), Fair prediction with disparate impact, Big Data 5"),
+    Gap("accuracy_parity", ("accuracy",), "is the model equally often right?", "Berk et al. (2021), Fairness in Criminal Justice Risk Assessments, Sociological Methods & Research 50"),
+)  # fmt: skip
+
+
+def difference(rates: FloatArray) -> FloatArray:
+    """Largest minus smallest along the last axis, NaN (undefined groups) left out; in [0, 1]."""
+    return _extreme(rates, -np.inf, np.max) - _extreme(rates, np.inf, np.min)
+
+
+def ratio(rates: FloatArray) -> FloatArray:
+    """Smallest over largest along the last axis, NaN (undefined groups) left out; in [0, 1]."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _extreme(rates, np.inf, np.min) / _extreme(rates, -np.inf, np.max)
+
+
+def _extreme(rates: FloatArray, fill: float, pick: Callable[..., FloatArray]) -> FloatArray:
+    return pick(np.where(np.isnan(rates), fill, rates), axis=-1)
+
+
+def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
+    """Compute one gap over the eligible groups: fairlearn's value, bootstrap interval, groups in detail."""
+    bases = [RATES[name] for name in gap.rates]
+    rows = bases[0].rows
+    sizes = data.size(rows)
+    eligible = data.eligible(rows)
+    rates = {base.name: data.rates(base) for base in bases}
+    detail = _detail(data, rates, sizes, eligible)
+    n = sum(sizes[name] for name in eligible)
+    if any(len(values) < 2 for values in rates.values()):
+        reason = f"fewer than two groups of {data.min_group_size} or more rows have this rate"
+        return Outcome.none("insufficient_samples", reason, n=n, **detail)
+    frame = data.frames[rows]
+    column = (frame.ratio() if as_ratio else frame.difference())[list(gap.rates)]
+    value = float(column.min() if as_ratio else column.max())
+    if column.isna().any():
+        return Outcome.none("single_class", "every group's rate is 0, so there is no ratio", n=n, **detail)
+    lower, upper = interval(data, bases, value, as_ratio=as_ratio)
+    return Outcome(value, "ok", lower, upper, n, detail=detail)
+
+
+def interval(data: GroupData, bases: list[Rate], value: float, *, as_ratio: bool) -> Interval:
+    """Pivotal bootstrap interval of a gap; ratios on the log scale as long as they are above 0."""
+    drawn = np.stack([(ratio if as_ratio else difference)(base(data.draws[base.rows])) for base in bases])
+    worst: FloatArray = drawn.min(0) if as_ratio else drawn.max(0)
+    if not as_ratio or value == 0:
+        return pivot(value, worst, 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        lower, upper = pivot(float(np.log(value)), np.log(worst), -np.inf, 0.0)
+    return (None, None) if lower is None or upper is None else (float(np.exp(lower)), float(np.exp(upper)))
+
+
+def _detail(
+    data: GroupData, rates: dict[str, dict[str, float]], sizes: dict[str, int], eligible: tuple[str, ...]
+) -> dict[str, object]:
+    """Name the groups behind a gap, the extremes first of all, and those it leaves out."""
+    small = {name: n for name, n in sizes.items() if name not in eligible}
+    extremes = {
+        name: {"lowest": min(values, key=values.__getitem__), "highest": max(values, key=values.__getitem__)}
+        for name, values in rates.items()
+        if values
+    }
+    detail: dict[str, object] = {"rates": {k: dict(list(v.items())[:SHOWN]) for k, v in rates.items()}}
+    undefined = sorted({name for values in rates.values() for name in eligible if name not in values})
+    hidden = len(set(data.cells.groups) - {""}) - len(data.names)
+    return {
+        **detail,
+        **extremes_of(extremes),
+        **({"left_out": dict(list(small.items())[:SHOWN])} if small else {}),
+        **({"undefined": undefined[:SHOWN]} if undefined else {}),
+        **({"groups_beyond_limit": hidden} if hidden else {}),
+    }
+
+
+def extremes_of(by_rate: dict[str, dict[str, str]]) -> dict[str, object]:
+    """Flatten the extremes when there is only one rate."""
+    return (
+        dict(next(iter(by_rate.values()))) if len(by_rate) == 1 else {"extremes": by_rate} if by_rate else {}
+    )
+
+
+def _register(gap: Gap, *, as_ratio: bool) -> None:
+    kind = "ratio" if as_ratio else "difference"
+
+    def function(data: GroupData) -> Outcome:
+        return measure(data, gap, as_ratio=as_ratio)
+
+    formula = "min over groups / max over groups" if as_ratio else "max over groups - min over groups"
+    meaning = (
+        "1 means parity, 0 that some group's rate is 0"
+        if as_ratio
+        else "0 means parity, 1 the largest gap there is"
+    )
+    worst = "" if len(gap.rates) == 1 else f"; the {'smaller' if as_ratio else 'larger'} of the two"
+    function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
+
+    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is fairlearn's ``MetricFrame`` on the
+    counted cells; the 95 % interval a pivotal bootstrap of those cells. Groups below ``min_group_size`` and
+    groups without the rate are left out and listed in ``detail``; fewer than two left is
+    ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{", accuracy excepted" if "accuracy" in gap.rates else ""}.
+
+    References
+    ----------
+    {gap.reference}.
+    """
+    needs_labels = RATES[gap.rates[0]].rows == "labelled"
+    add(Metric(f"{gap.name}_{kind}", "fairness", "gap", TASKS, kind, 0.0, 1.0, needs_labels, False, function))
+
+
+for _gap in GAPS:
+    _register(_gap, as_ratio=False)
+    _register(_gap, as_ratio=True)

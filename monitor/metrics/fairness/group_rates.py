@@ -1,0 +1,132 @@
+"""What each group gets: size, label coverage, mean score and the base rates, as one table."""
+
+from __future__ import annotations
+
+import math
+
+from monitor.metrics.groups import RATES, GroupData, Rate, Rows
+from monitor.metrics.intervals import wilson
+from monitor.metrics.registry import Metric, Outcome, add, metric
+from monitor.summaries.confusion import SCORE_UNIT
+
+TASKS = frozenset({"binary", "multiclass"})
+
+WORDS = {
+    "selection_rate": "Share of the group's rows predicted positive. Needs no labels",
+    "accuracy": "Share of the group's labelled rows predicted right",
+    "tpr": "True positive rate: share of the group's truly positive rows predicted positive",
+    "fnr": "False negative rate: share of the group's truly positive rows predicted negative",
+    "fpr": "False positive rate: share of the group's truly negative rows predicted positive",
+    "precision": "Share of the group's positive predictions that are right",
+}
+
+
+def _withheld(data: GroupData, name: str, rows: Rows) -> Outcome | None:
+    n = data.size(rows)[name]
+    if name in data.eligible(rows):
+        return None
+    if rows == "labelled" and n == 0:
+        return Outcome.none("no_labels", "no row of this group has a label")
+    return Outcome.none(
+        "insufficient_samples", f"{n} rows, fewer than min_group_size {data.min_group_size}", n=n
+    )
+
+
+def _one(data: GroupData, rate: Rate, name: str) -> Outcome:
+    withheld = _withheld(data, name, rate.rows)
+    if withheld is not None:
+        return withheld
+    cells = data.tables[rate.rows][data.names.index(name)]
+    part, of = int(cells[list(rate.part)].sum()), int(cells[list(rate.of)].sum())
+    value = data.rates(rate).get(name)
+    if value is None:
+        return Outcome.none("single_class", "no row of this group to divide by", n=int(cells.sum()))
+    lower, upper = wilson(part, of)
+    return Outcome(value, "ok", lower, upper, of)
+
+
+def _register(rate: Rate) -> None:
+    def function(data: GroupData) -> dict[str, Outcome]:
+        return {name: _one(data, rate, name) for name in data.names}
+
+    function.__doc__ = f"""{WORDS[rate.name]}.
+
+    In [0, 1]; fairlearn's value on the counted cells, with a Wilson 95 % interval. ``n`` is the number of
+    rows divided by. Groups below ``min_group_size`` are ``insufficient_samples``, a group with nothing to
+    divide by is ``single_class``. Multiclass: of ``positive_class`` against the rest, accuracy excepted.
+
+    References
+    ----------
+    Barocas, Hardt, Narayanan (2023), Fairness and Machine Learning, chapter 3.
+    """
+    labels = rate.rows == "labelled"
+    add(Metric(f"group_{rate.name}", "fairness", "group", TASKS, "ratio", 0.0, 1.0, labels, False, function))
+
+
+for _rate in RATES.values():
+    _register(_rate)
+
+
+@metric("group_count", check="fairness", subject="group", applies=TASKS, unit="rows", high=math.inf)
+def group_count(data: GroupData) -> dict[str, Outcome]:
+    """Rows of the group, with and without a label.
+
+    0 and more; the sum over groups is the window's rows that belong to any group. Never withheld.
+
+    References
+    ----------
+    Barocas, Hardt, Narayanan (2023), Fairness and Machine Learning, chapter 3.
+    """
+    return {name: Outcome(float(n), n=n) for name, n in data.size("all").items()}
+
+
+@metric("group_label_coverage", check="fairness", subject="group", applies=TASKS, unit="ratio")
+def group_label_coverage(data: GroupData) -> dict[str, Outcome]:
+    """Share of the group's rows that have a label.
+
+    In [0, 1], with a Wilson 95 % interval. When it differs between groups, the labelled rows do not speak
+    for all: unequal labelling hides unfairness.
+
+    References
+    ----------
+    Lakkaraju et al. (2017), The Selective Labels Problem, KDD.
+    """
+    labelled = data.size("labelled")
+    return {
+        name: Outcome(labelled[name] / n, "ok", *wilson(labelled[name], n), n)
+        if n
+        else Outcome.none("insufficient_samples", "the group has no rows")
+        for name, n in data.size("all").items()
+    }
+
+
+@metric(
+    "group_mean_score",
+    check="fairness",
+    subject="group",
+    applies={"binary"},
+    unit="score",
+    low=-math.inf,
+    high=math.inf,
+)
+def group_mean_score(data: GroupData) -> dict[str, Outcome]:
+    """Mean score of the group's rows that have one.
+
+    In the score's own range; equal means are what balance of scores asks for. Exact sums in fixed point
+    (2**-32), so no order of rows changes it. No interval: only the sum is kept. Needs no labels.
+
+    References
+    ----------
+    Kleinberg, Mullainathan, Raghavan (2017), Inherent Trade-Offs in the Fair Determination of Risk Scores.
+    """
+
+    def one(name: str) -> Outcome:
+        at = data.cells.groups.index(name)
+        n = data.cells.scored[at]
+        if not n:
+            return Outcome.none("not_applicable", "no row of this group has a score")
+        if n < data.min_group_size:
+            return Outcome.none("insufficient_samples", f"{n} rows, fewer than {data.min_group_size}", n=n)
+        return Outcome(data.cells.score_sums[at] / SCORE_UNIT / n, n=n)
+
+    return {name: one(name) for name in data.names}

@@ -1,0 +1,209 @@
+"""The groups of one sensitive attribute in one window: what fairness metrics take.
+
+Point values come from fairlearn, called once on the few counted cells with ``sample_weight``; intervals come
+from the same rates written as ratios of cell sums, over bootstrap draws of those cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from monitor.metrics.intervals import resample
+from monitor.metrics.registry import Metric, Outcome
+from monitor.summaries import FloatArray, IntArray
+from monitor.summaries.confusion import EVERYONE, Confusion
+from monitor.types import Task
+
+MAX_GROUPS = 100  # the largest; fairlearn takes milliseconds for each
+
+Rows = Literal["labelled", "all"]
+# Outcome cells of a group's labelled rows, seen from the positive class: hit, miss, false alarm, and the rest
+# rejected rightly (HIT) or (multiclass only) taken for another negative class. Of all rows: selected or not.
+TP, FN, FP, TN, CONFUSED = range(5)
+SELECTED, PASSED = range(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A base rate: the share of the cells ``of`` that lie in the cells ``part``."""
+
+    name: str
+    part: tuple[int, ...]
+    of: tuple[int, ...]
+    rows: Rows = "labelled"
+
+    def __call__(self, cells: FloatArray | IntArray) -> FloatArray:
+        """Return the rate along the last axis of ``cells``; NaN where there is nothing to divide by."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value: FloatArray = cells[..., self.part].sum(-1) / cells[..., self.of].sum(-1)
+        return value
+
+
+RATES = {
+    rate.name: rate
+    for rate in (
+        Rate("selection_rate", (SELECTED,), (SELECTED, PASSED), "all"),
+        Rate("accuracy", (TP, TN), (TP, FN, FP, TN, CONFUSED)),
+        Rate("tpr", (TP,), (TP, FN)),
+        Rate("fnr", (FN,), (TP, FN)),
+        Rate("fpr", (FP,), (FP, TN, CONFUSED)),
+        Rate("precision", (TP,), (TP, FP)),
+    )
+}
+
+
+@dataclass(frozen=True, eq=False)
+class GroupData:
+    """Everything a fairness metric may ask of one sensitive attribute (or intersection) in one window.
+
+    Parameters
+    ----------
+    cells
+        Counted by group; a group ``""`` (everyone) is ignored.
+    positive
+        The favourable class. For multiclass models every rate is of this class against the rest, accuracy
+        excepted; when the window and the label hold no such class the metrics are ``not_applicable``.
+    min_group_size
+        Rows below which a group is withheld and left out of gaps: labelled rows where labels are needed.
+    privileged
+        The group that ``disparate_impact`` compares with; None for the best-off.
+    rng
+        Seeded by the caller from the window's key and the attribute; used for the bootstrap draws alone.
+    """
+
+    cells: Confusion
+    positive: str
+    rng: np.random.Generator
+    min_group_size: int = 50
+    privileged: str | None = None
+    task: Task = "binary"
+
+    def lack(self, metric: Metric) -> Outcome | None:
+        """Return the reason why ``metric`` has no value here, if it is not for the metric to say."""
+        if self.task not in metric.applies:
+            return Outcome.none("not_applicable", f"{metric.name} is not defined for {self.task} models")
+        if not self.cells.rows:
+            return Outcome.none("insufficient_samples", "the window has no rows in any group")
+        if self.task == "multiclass" and self.positive not in self.cells.classes:
+            return Outcome.none("not_applicable", f"no row of positive_class {self.positive!r} in the window")
+        if metric.needs_labels and not self.cells.labelled:
+            return Outcome.none("no_labels", f"none of {self.cells.rows} rows has a label")
+        return None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Group names, sorted; of more than 100 the largest."""
+        sizes = dict(zip(self.cells.groups, self.sizes_by_cell, strict=True))
+        sizes.pop(EVERYONE, None)
+        ranked = sorted(sizes, key=lambda name: (-sizes[name], name))
+        return tuple(sorted(ranked[:MAX_GROUPS]))
+
+    @property
+    def sizes_by_cell(self) -> list[int]:
+        """Rows of each of ``cells.groups``, labelled or not."""
+        rows: list[int] = (self.cells.counts.sum((1, 2)) + self.cells.unlabelled.sum(1)).tolist()
+        return rows
+
+    @cached_property
+    def tables(self) -> dict[Rows, IntArray]:
+        """Cells by group of :attr:`names`: ``labelled`` int64[G, 5] and ``all`` int64[G, 2]."""
+        at = [self.cells.groups.index(name) for name in self.names]
+        counts, unlabelled = self.cells.counts[at], self.cells.unlabelled[at]
+        is_positive = np.array([name == self.positive for name in self.cells.classes], dtype=bool)
+        hits = np.diagonal(counts, axis1=1, axis2=2)
+        tp = hits[:, is_positive].sum(1)
+        fn = counts[:, is_positive].sum((1, 2)) - tp
+        fp = counts[:, :, is_positive].sum((1, 2)) - tp
+        tn = hits[:, ~is_positive].sum(1)
+        confused = counts.sum((1, 2)) - tp - fn - fp - tn
+        selected = tp + fp + unlabelled[:, is_positive].sum(1)
+        passed = fn + tn + confused + unlabelled[:, ~is_positive].sum(1)
+        return {
+            "labelled": np.stack([tp, fn, fp, tn, confused], axis=1),
+            "all": np.stack([selected, passed], axis=1),
+        }
+
+    def size(self, rows: Rows) -> dict[str, int]:
+        """Rows by group name."""
+        return dict(zip(self.names, self.tables[rows].sum(1).tolist(), strict=True))
+
+    def eligible(self, rows: Rows) -> tuple[str, ...]:
+        """Names of the groups with at least ``min_group_size`` rows."""
+        return tuple(name for name, n in self.size(rows).items() if n >= max(self.min_group_size, 1))
+
+    @cached_property
+    def frames(self) -> dict[Rows, Any]:
+        """A fairlearn ``MetricFrame`` over the eligible groups' cells, by the rows it counts; None without."""
+        return {rows: _frame(rows, *self._held(rows)) for rows in ("labelled", "all")}
+
+    def _held(self, rows: Rows) -> tuple[tuple[str, ...], IntArray]:
+        names = self.eligible(rows)
+        return names, self.tables[rows][[self.names.index(name) for name in names]]
+
+    @cached_property
+    def draws(self) -> dict[Rows, IntArray]:
+        """Bootstrap tables of the eligible groups, int64[draws, G', cells]."""
+        streams = dict(zip(("labelled", "all"), self.rng.spawn(2), strict=True))
+        return {
+            "labelled": resample(self._held("labelled")[1], streams["labelled"]),
+            "all": resample(self._held("all")[1], streams["all"]),
+        }
+
+    def rates(self, rate: Rate) -> dict[str, float]:
+        """Return fairlearn's rate of each eligible group where it is defined."""
+        frame = self.frames[rate.rows]
+        by_group = {} if frame is None else frame.by_group[rate.name].dropna().to_dict()
+        return {str(name): float(value) for name, value in by_group.items()}
+
+
+def _defined(rate: Rate, function: Callable[..., float]) -> Callable[..., float]:
+    """Wrap a fairlearn base metric to answer NaN, not 0, where its denominator is empty."""
+
+    def base(y_true: Any, y_pred: Any, *, cell: Any, sample_weight: Any) -> float:
+        if not sample_weight[np.isin(cell, rate.of)].sum():
+            return float("nan")
+        return float(function(y_true, y_pred, sample_weight=sample_weight))
+
+    return base
+
+
+def _frame(rows: Rows, names: tuple[str, ...], table: IntArray) -> Any:
+    """Call fairlearn on the counted cells of the groups ``names`` (``table`` int64[G, cells])."""
+    from fairlearn import metrics as fair
+    from sklearn.metrics import precision_score
+
+    if not names:
+        return None
+
+    def accuracy(y_true: Any, y_pred: Any, *, cell: Any, sample_weight: Any) -> float:
+        right = np.isin(cell, RATES["accuracy"].part)
+        return float(fair.mean_prediction(y_true, right, sample_weight=sample_weight))
+
+    width = table.shape[1]
+    cell = np.tile(np.arange(width), len(names))
+    weight = table.reshape(-1)
+    if rows == "all":
+        truth = prediction = (cell == SELECTED).astype(np.int64)
+        functions = {"selection_rate": _defined(RATES["selection_rate"], fair.selection_rate)}
+    else:
+        truth = np.isin(cell, (TP, FN)).astype(np.int64)
+        prediction = np.isin(cell, (TP, FP)).astype(np.int64)
+        functions = {
+            "accuracy": accuracy,
+            "tpr": _defined(RATES["tpr"], fair.true_positive_rate),
+            "fnr": _defined(RATES["fnr"], fair.false_negative_rate),
+            "fpr": _defined(RATES["fpr"], fair.false_positive_rate),
+            "precision": _defined(RATES["precision"], precision_score),
+        }
+    return fair.MetricFrame(
+        metrics=functions,
+        y_true=truth,
+        y_pred=prediction,
+        sensitive_features=np.repeat(np.array(names, dtype=object), width),
+        sample_params={name: {"sample_weight": weight, "cell": cell} for name in functions},
+    )

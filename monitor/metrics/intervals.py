@@ -1,0 +1,80 @@
+"""Confidence intervals shared by the metrics; all at 95 %."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from monitor.summaries import FloatArray, IntArray
+
+LEVEL = 0.95
+Z = 1.959963984540054  # standard normal quantile at (1 + LEVEL) / 2
+DRAWS = 1000
+
+Interval = tuple[float | None, float | None]
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson score interval of a proportion; right at 0 and 1, and for few rows.
+
+    References
+    ----------
+    Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.
+
+    >>> [round(bound, 4) for bound in wilson(0, 10)]
+    [0.0, 0.2775]
+    """
+    if n == 0:
+        return None, None
+    p, z2 = successes / n, Z * Z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return (0.0 if successes == 0 else centre - half), (1.0 if successes == n else centre + half)
+
+
+def normal(value: float, standard_error: float, low: float = -math.inf, high: float = math.inf) -> Interval:
+    """Central-limit interval, cut to the metric's range; none when the error is not finite."""
+    if not math.isfinite(standard_error):
+        return None, None
+    half = Z * standard_error
+    return max(value - half, low), min(value + half, high)
+
+
+def percentile(draws: FloatArray) -> Interval:
+    """Percentile interval of bootstrap draws; none when the value exists in fewer than half of them."""
+    found = draws[np.isfinite(draws)]
+    if 2 * len(found) < len(draws) or not len(found):
+        return None, None
+    lower, upper = np.quantile(found, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(lower), float(upper)
+
+
+def pivot(value: float, draws: FloatArray, low: float, high: float) -> Interval:
+    """Basic (pivotal) bootstrap interval, cut to ``[low, high]``.
+
+    For statistics that resampling biases away from their bound, such as a maximum minus a minimum: there
+    the percentile interval never reaches the bound, this one does.
+
+    References
+    ----------
+    Davison, Hinkley (1997), Bootstrap Methods and their Application, section 5.2.
+    """
+    lower, upper = percentile(draws)
+    if lower is None or upper is None:
+        return None, None
+    return min(max(2 * value - upper, low), high), min(max(2 * value - lower, low), high)
+
+
+def resample(counts: IntArray, rng: np.random.Generator, draws: int = DRAWS) -> IntArray:
+    """Draw tables like ``counts``: the row bootstrap, done on the counted cells.
+
+    Returns int64[draws, *counts.shape]; each draw has as many rows as ``counts``.
+    """
+    flat = counts.reshape(-1)
+    result = np.zeros((draws, len(flat)), dtype=np.int64)
+    held = np.flatnonzero(flat)
+    if len(held):
+        n = int(flat.sum())
+        result[:, held] = rng.multinomial(n, flat[held] / n, size=draws)
+    return result.reshape(draws, *counts.shape)

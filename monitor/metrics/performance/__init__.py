@@ -1,0 +1,1 @@
+"""Performance: how right the predictions were, once labels are known."""

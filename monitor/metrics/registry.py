@@ -1,0 +1,219 @@
+"""What a metric is: its outcome, its description, and the registry that every metric file adds itself to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from monitor.types import State
+
+Check = Literal["drift", "performance", "fairness", "quality"]
+Subject = Literal["column", "task", "group", "gap", "window"]
+Target = Literal["feature", "prediction", "score", "label"]
+TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
+PREFIX = "model_monitor_"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer of one metric about one subject, or the reason there is none.
+
+    ``value`` is a finite float exactly when ``state`` is ``"ok"``. ``lower`` and ``upper`` are a 95 %
+    interval where the metric has one. ``n`` counts the rows of the window that the value rests on.
+    """
+
+    value: float | None
+    state: State = "ok"
+    lower: float | None = None
+    upper: float | None = None
+    n: int = 0
+    n_reference: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def none(cls, state: State, reason: str, *, n: int = 0, n_reference: int = 0, **detail: Any) -> Outcome:
+        """Return "no value", with its state and the reason in words."""
+        return cls(None, state, n=n, n_reference=n_reference, detail={"reason": reason, **detail})
+
+    def checked(self) -> Outcome:
+        """Return this outcome without any non-finite number: no value, and the state says so."""
+        if self.value is not None and not math.isfinite(self.value):
+            reason = f"the result is {self.value}: the numbers are too large, or too few to divide by"
+            return Outcome.none("not_applicable", reason, n=self.n, n_reference=self.n_reference)
+        if any(bound is not None and not math.isfinite(bound) for bound in (self.lower, self.upper)):
+            return Outcome(
+                self.value,
+                self.state,
+                None,
+                None,
+                self.n,
+                self.n_reference,
+                {**self.detail, "interval": "none"},
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A registered metric: what evaluation, rules, the exporter and the documentation need to know.
+
+    Parameters
+    ----------
+    name
+        The result name (``psi``, ``accuracy``); column metrics add ``prediction_``, ``score_`` and
+        ``label_`` for subjects that are not features, see :meth:`result_name`.
+    check, subject
+        Where it is configured, and what one call is about: a ``column`` (:class:`ColumnPair`), a ``task``
+        (:class:`TaskData`), every ``group`` or the ``gap`` between groups of one attribute
+        (:class:`GroupData`), or the ``window`` (:class:`WindowFacts`).
+    applies
+        Column kinds (``numeric``, ``categorical``) or model tasks it is defined for.
+    unit, low, high
+        Unit in words, and the closed range of values.
+    function
+        The computation, a pure function of its summary.
+    """
+
+    name: str
+    check: Check
+    subject: Subject
+    applies: frozenset[str]
+    unit: str
+    low: float
+    high: float
+    needs_labels: bool
+    needs_reference: bool
+    function: Callable[..., Any]
+    suffix: str = ""  # of the Prometheus family, where it is not the name
+
+    @property
+    def doc(self) -> str:
+        """The whole docstring."""
+        return self.function.__doc__ or ""
+
+    @property
+    def help(self) -> str:
+        """The first line of the docstring, for Prometheus HELP."""
+        return self.doc.strip().splitlines()[0]
+
+    @property
+    def family(self) -> str:
+        """The Prometheus family; of a column metric the one for features."""
+        return self.family_of("feature")
+
+    def family_of(self, target: Target) -> str:
+        """Return the Prometheus family for a subject."""
+        kind = f"{target}_" if self.subject == "column" else "fairness_" if self.subject == "gap" else ""
+        return f"{PREFIX}{kind}{self.suffix or self.name}"
+
+    def result_name(self, target: Target = "feature") -> str:
+        """Return the name in results: ``psi`` of a feature, ``score_psi`` of the score."""
+        return self.name if target == "feature" else f"{target}_{self.name}"
+
+    def __call__(self, data: Any) -> Outcome:
+        """Compute the metric; never a NaN, never an exception for what the *data* are like."""
+        lack: Outcome | None = data.lack(self)
+        if lack is not None:
+            return lack
+        answer = self.function(data)
+        return (answer if isinstance(answer, Outcome) else Outcome(float(answer))).checked()
+
+    def by_group(self, data: Any) -> dict[str, Outcome]:
+        """Compute a ``group`` metric: an outcome for each group's name."""
+        answers: Mapping[str, Outcome] = self.function(data)
+        return {name: outcome.checked() for name, outcome in answers.items()}
+
+
+_METRICS: dict[str, Metric] = {}
+_RESULTS: dict[str, tuple[Metric, Target]] = {}
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def metric(
+    name: str,
+    *,
+    check: Check,
+    subject: Subject,
+    applies: Iterable[str],
+    unit: str,
+    low: float = 0.0,
+    high: float = 1.0,
+    needs_labels: bool = False,
+    needs_reference: bool = False,
+    suffix: str = "",
+) -> Callable[[F], F]:
+    """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
+
+    def register(function: F) -> F:
+        add(
+            Metric(
+                name,
+                check,
+                subject,
+                frozenset(applies),
+                unit,
+                low,
+                high,
+                needs_labels,
+                needs_reference,
+                function,
+                suffix,
+            )
+        )
+        return function
+
+    return register
+
+
+def add(entry: Metric) -> None:
+    """Add a metric to the registry, for files that make several from a table."""
+    if entry.name in _METRICS:
+        raise ValueError(f"metric {entry.name!r} is registered twice; names are unique")
+    if not entry.doc.strip():
+        raise ValueError(f"metric {entry.name!r} has no docstring; its first line is the HELP text")
+    _METRICS[entry.name] = entry
+    for target in TARGETS if entry.subject == "column" else TARGETS[:1]:
+        _RESULTS[entry.result_name(target)] = (entry, target)
+
+
+def metrics(check: Check | None = None, subject: Subject | None = None) -> tuple[Metric, ...]:
+    """Return the registered metrics in the order of their names, filtered."""
+    return tuple(
+        entry
+        for _, entry in sorted(_METRICS.items())
+        if check in (None, entry.check) and subject in (None, entry.subject)
+    )
+
+
+def metric_names() -> frozenset[str]:
+    """Return every result name there is, those of prediction, score and label included."""
+    return frozenset(_RESULTS)
+
+
+def find(result_name: str) -> Metric:
+    """Return the metric behind a result name; ``KeyError`` when there is none."""
+    return _RESULTS[result_name][0]
+
+
+def check_of(result_name: str) -> str:
+    """Return the check a result name belongs to: drift, performance, fairness or quality."""
+    return find(result_name).check
+
+
+def needs_labels(result_name: str) -> bool:
+    """Return whether a result has to wait for labels: by its metric, or because it is about the label."""
+    entry, target = _RESULTS[result_name]
+    return entry.needs_labels or target == "label"
+
+
+def family_of(result_name: str) -> str:
+    """Return the Prometheus family of a result name.
+
+    >>> import monitor.metrics
+    >>> family_of("psi"), family_of("score_psi"), family_of("accuracy")
+    ('model_monitor_feature_psi', 'model_monitor_score_psi', 'model_monitor_accuracy')
+    """
+    entry, target = _RESULTS[result_name]
+    return entry.family_of(target)

@@ -1,0 +1,176 @@
+"""A model's labelled predictions in one window: what performance metrics take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from monitor.metrics.intervals import DRAWS, Interval, percentile, resample
+from monitor.metrics.registry import Metric, Outcome
+from monitor.summaries import FloatArray, IntArray
+from monitor.summaries.confusion import EVERYONE, Confusion
+from monitor.summaries.residuals import ResidualSummary
+from monitor.summaries.scores import ScoreSummary
+from monitor.types import Task
+
+MAX_CELLS = 5_000  # occupied cells up to which the bootstrap stays within a second
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """The margins of a confusion table, float64[..., C] with any leading axes (such as bootstrap draws).
+
+    ``hits`` is the diagonal, ``truths`` the rows of each true class, ``predictions`` those of each
+    predicted class. Every classification metric here is a function of these three.
+    """
+
+    hits: FloatArray
+    truths: FloatArray
+    predictions: FloatArray
+
+    def of(self, index: int) -> Tally:
+        """Return the tally of one class alone, float64[...]."""
+        return Tally(self.hits[..., index], self.truths[..., index], self.predictions[..., index])
+
+    @property
+    def n(self) -> FloatArray:
+        """All rows, float64[...]."""
+        total: FloatArray = self.truths.sum(-1)
+        return total
+
+
+Formula = Callable[[Tally], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskData:
+    """Everything a performance metric may ask of one model's window.
+
+    Parameters
+    ----------
+    task
+        ``binary``, ``multiclass`` or ``regression``.
+    rng
+        Seeded by the caller from the window's key; used once, for the bootstrap draws.
+    confusion
+        Classification: cells of everyone (group ``""``), or of any groups that add up to everyone.
+    scores
+        Classification with scores: a summary for each class against the rest; binary needs only that of
+        the positive class.
+    residuals
+        Regression.
+    positive
+        The positive class of a binary task.
+    """
+
+    task: Task
+    rng: np.random.Generator
+    confusion: Confusion | None = None
+    scores: Mapping[str, ScoreSummary] = field(default_factory=dict)
+    residuals: ResidualSummary | None = None
+    positive: str = "1"
+
+    @property
+    def labelled(self) -> int:
+        """Rows with a label."""
+        if self.task == "regression":
+            return self.residuals.n if self.residuals else 0
+        return self.confusion.labelled if self.confusion else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows with and without a label."""
+        if self.task == "regression":
+            return self.residuals.rows if self.residuals else 0
+        return self.confusion.rows if self.confusion else 0
+
+    def lack(self, metric: Metric) -> Outcome | None:
+        """Return the reason why ``metric`` has no value here, if it is not for the metric to say."""
+        if self.task not in metric.applies:
+            return Outcome.none("not_applicable", f"{metric.name} is not defined for {self.task} models")
+        if not self.rows:
+            return Outcome.none("insufficient_samples", "the window has no rows")
+        if metric.needs_labels and not self.labelled:
+            return Outcome.none("no_labels", f"none of {self.rows} rows has a label")
+        return None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, the positive one of a binary task always among them."""
+        found = self.confusion.classes if self.confusion else ()
+        return tuple(sorted({*found, self.positive})) if self.task == "binary" else found
+
+    @cached_property
+    def cells(self) -> IntArray:
+        """Labelled rows by truth and prediction, int64[C, C], over :attr:`classes`."""
+        assert self.confusion is not None
+        wide = self.confusion.merge(Confusion.lift([], [], [], [], classes=self.classes))
+        if EVERYONE in wide.groups:
+            return wide.counts[wide.groups.index(EVERYONE)]
+        return wide.counts.sum(0, dtype=np.int64)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The margins as counted."""
+        cells = self.cells.astype(np.float64)
+        return Tally(np.diagonal(cells).copy(), cells.sum(1), cells.sum(0))
+
+    @cached_property
+    def draws(self) -> Tally | None:
+        """The margins of 1,000 bootstrap tables; None when there are too many cells to draw."""
+        truth, prediction = np.nonzero(self.cells)
+        if len(truth) > MAX_CELLS:
+            return None
+        drawn = resample(self.cells[truth, prediction], self.rng, DRAWS).astype(np.float64)
+        classes = np.arange(len(self.classes))
+        by_truth = (truth[:, None] == classes).astype(np.float64)
+        by_prediction = (prediction[:, None] == classes).astype(np.float64)
+        return Tally(drawn @ (by_truth * by_prediction), drawn @ by_truth, drawn @ by_prediction)
+
+    def score_of_positive(self) -> ScoreSummary | None:
+        """Return the positive class's scores where there are labelled ones."""
+        scores = self.scores.get(self.positive)
+        return scores if scores is not None and scores.n else None
+
+    def interval(self, formula: Formula) -> Interval:
+        """Return the percentile bootstrap interval of a formula over the cells."""
+        if self.draws is None:
+            return None, None
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return percentile(formula(self.draws))
+
+    def outcome(self, formula: Formula, undefined: str, **detail: object) -> Outcome:
+        """Evaluate one formula on the cells and on the draws; a NaN means ``single_class``, said why."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(formula(self.tally))
+        if not np.isfinite(value):
+            return Outcome.none("single_class", undefined, n=self.labelled, **detail)
+        lower, upper = self.interval(formula)
+        return Outcome(value, "ok", lower, upper, self.labelled, detail=detail)
+
+    def per_class(self, formula: Formula, undefined: str) -> Outcome:
+        """Evaluate a per-class formula: the positive class if binary, else the mean over defined classes."""
+        if self.task == "binary":
+            positive = self.classes.index(self.positive)
+            return self.outcome(lambda tally: formula(tally.of(positive)), undefined)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = formula(self.tally)
+            held = np.isfinite(values)
+            weighted = float((values * self.tally.truths)[held].sum() / self.tally.truths[held].sum())
+        shown = [float(value) if finite else None for value, finite in zip(values, held, strict=True)]
+        detail = {
+            "average": "macro",
+            "per_class": dict(zip(self.classes, shown, strict=True)),
+            "weighted": weighted if np.isfinite(weighted) else None,
+        }
+        return self.outcome(lambda tally: nanmean(formula(tally)), undefined, **detail)
+
+
+def nanmean(values: FloatArray) -> FloatArray:
+    """Mean over the last axis of what is not NaN; NaN where nothing is."""
+    held = ~np.isnan(values)
+    total: FloatArray = np.where(held, values, 0.0).sum(-1) / held.sum(-1)
+    return total

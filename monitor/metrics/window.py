@@ -1,0 +1,45 @@
+"""Counts about a whole window: what row-level quality metrics take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.metrics.registry import Metric, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFacts:
+    """What the store counted about one model's window.
+
+    Parameters
+    ----------
+    rows
+        Distinct predictions.
+    duplicates, conflicts
+        Redeliveries dropped, and those among them with another payload.
+    late
+        Rows that arrived after the window was first complete.
+    unexpected_fields, missing_fields
+        Distinct field names that were not declared, and declared ones that no row had; None if unknown.
+    median_rows
+        Median row count of the trailing windows; None before there are any.
+    last_event_us, as_of_us
+        Latest event time of the model and the moment asked, microseconds.
+    label_delays_s
+        Quantiles of label arrival minus prediction time in seconds, by name (``"0.5"``); empty without labels.
+    """
+
+    rows: int
+    duplicates: int | None = None
+    conflicts: int | None = None
+    late: int | None = None
+    unexpected_fields: int | None = None
+    missing_fields: int | None = None
+    median_rows: float | None = None
+    last_event_us: int | None = None
+    as_of_us: int | None = None
+    label_delays_s: dict[str, float] | None = None
+
+    def lack(self, metric: Metric) -> Outcome | None:
+        """Return None: every window has facts."""
+        return None

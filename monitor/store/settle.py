@@ -1,0 +1,103 @@
+"""Settling: what landed since the last time is freed of duplicates, and the windows it touches marked dirty.
+
+Landing is blind for speed; this is where identity is enforced. A prediction is its event id. Of several
+with one id the first in log order stays, the others are deleted and counted, which is sound whenever it
+happens: the least of a set does not depend on when one looks. Rows that only now lost against an earlier
+place in the log make their window dirty, as do new rows, and predictions whose labels arrived.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.decode.columns import prediction_columns, quote
+from monitor.store.schema import labels_table, predictions_table
+from monitor.store.store import Cursor, Store, rank_sql
+from monitor.types import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What one settling found."""
+
+    duplicates: int = 0
+    conflicts: int = 0
+    late: int = 0
+    dirty: int = 0
+
+
+def settle(store: Store, cursor: Cursor, spec: ModelSpec) -> Settled:
+    """Bring the model's derived state up to date with everything landed, in one transaction."""
+    model = store.model_ids[spec.name]
+    row = cursor.execute(
+        "SELECT settled_seq, watermark_us, next_seq FROM models, meta WHERE id = ?", [model]
+    ).fetchall()[0]
+    settled_seq, watermark_us, next_seq = row
+    if settled_seq + 1 >= next_seq:
+        return Settled()
+    predictions, labels = predictions_table(model), labels_table(model)
+    with store.write(cursor):
+        upto = int(cursor.execute("SELECT next_seq FROM meta").fetchall()[0][0]) - 1
+        new = f"seq > {settled_seq} AND seq <= {upto}"
+        every = spec.window.every_us
+        late = 0
+        if watermark_us is not None:
+            closed = watermark_us - spec.window.lateness_us
+            oldest_open = (closed // every) * every  # the end of the newest window already asked
+            query = f"SELECT count(*) FROM {predictions} WHERE {new} AND event_us < ?"
+            late = cursor.execute(query, [oldest_open]).fetchall()[0][0]
+        duplicates, conflicts, displaced = _deduplicate(store, cursor, spec, predictions, new, settled_seq)
+        buckets = {int(us) // every: [True, False] for us in displaced}
+        query = f"SELECT DISTINCT event_us // {every} FROM {predictions} WHERE {new}"
+        for (bucket,) in cursor.execute(query).fetchall():
+            buckets[bucket] = [True, False]
+        touched = (
+            f"SELECT DISTINCT event_us // {every} FROM {predictions}"
+            f" WHERE id IN (SELECT id FROM {labels} WHERE {new})"
+        )
+        for (bucket,) in cursor.execute(touched).fetchall():
+            buckets.setdefault(bucket, [False, False])[1] = True
+        count = _mark_dirty(cursor, spec, model, buckets)
+        cursor.execute("UPDATE models SET settled_seq = ? WHERE id = ?", [upto, model])
+    return Settled(duplicates, conflicts, late, count)
+
+
+def _deduplicate(
+    store: Store, cursor: Cursor, spec: ModelSpec, predictions: str, new: str, settled_seq: int
+) -> tuple[int, int, list[int]]:
+    """Delete all but the first of each id; return (duplicates, conflicts, event times of old rows lost)."""
+    cursor.execute(
+        f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT id FROM {predictions}"
+        f" WHERE id IN (SELECT id FROM {predictions} WHERE {new}) GROUP BY id HAVING count(*) > 1"
+    )
+    if not cursor.execute("SELECT count(*) FROM repeated").fetchall()[0][0]:
+        return 0, 0, []
+    content = [c for c in prediction_columns(spec) if c not in ("seq", "part", "off", "id", "scores")]
+    payload = f"hash({', '.join(map(quote, content))}, scores::VARCHAR)"
+    order = f"PARTITION BY id ORDER BY {rank_sql(cursor)}, off, seq"
+    cursor.execute(
+        f"CREATE OR REPLACE TEMP TABLE losers AS SELECT * FROM (SELECT seq, part, event_us,"
+        f" row_number() OVER ({order}) AS place, {payload} <> first({payload}) OVER ({order}) AS conflict"
+        f" FROM {predictions} WHERE id IN (SELECT id FROM repeated)) WHERE place > 1"
+    )
+    cursor.execute(f"DELETE FROM {predictions} WHERE seq IN (SELECT seq FROM losers)")
+    cursor.execute(
+        "UPDATE partitions SET duplicates = duplicates + n FROM"
+        " (SELECT part, count(*) AS n FROM losers GROUP BY part) l WHERE l.part = partitions.id"
+    )
+    total = cursor.execute("SELECT count(*), count(*) FILTER (conflict) FROM losers").fetchall()[0]
+    old = cursor.execute(f"SELECT DISTINCT event_us FROM losers WHERE seq <= {settled_seq}").fetchall()
+    return total[0], total[1], [row[0] for row in old]
+
+
+def _mark_dirty(cursor: Cursor, spec: ModelSpec, model: int, buckets: dict[int, list[bool]]) -> int:
+    marks: dict[int, list[bool]] = {}
+    for bucket, (features, labels) in buckets.items():
+        for index in spec.window.containing(bucket):
+            mark = marks.setdefault(index, [False, False])
+            mark[0] |= features
+            mark[1] |= labels
+    if marks:
+        rows = ", ".join(f"({model}, {i}, {f}, {lab})" for i, (f, lab) in sorted(marks.items()))
+        cursor.execute(f"INSERT INTO dirty VALUES {rows}")
+    return len(marks)

@@ -1,0 +1,206 @@
+"""The Prometheus exposition: families built at scrape time from the newest committed snapshot.
+
+A value that does not exist is an absent series, so a series ends when its result does. One family per
+statistic; labels only from :data:`RESULT_LABELS`. Order: the process's own counters, alerts and gauges,
+then the results under what the series budget leaves, most general first.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from monitor.types import ALL_VERSIONS, Result
+from monitor.web.gauges import gauges
+from monitor.web.labels import label_value
+from monitor.web.names import family, help_text
+from monitor.web.snapshot import Snapshot
+from monitor.web.telemetry import PREFIX, Telemetry
+
+SERIES_BUDGET = 20_000
+RESULT_LABELS = ("model", "version", "feature", "attribute", "group", "segment")
+STATE_FAMILY = PREFIX + "check_state"
+STATE_HELP = "Always 1: the reason why this result has no value. A result with a value has no such series."
+_EOF = b"# EOF\n"
+
+Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+class SnapshotCollector(Collector):
+    """A prometheus_client collector over one set of results, cut to a budget of series.
+
+    Parameters
+    ----------
+    results
+        In any order; the same set gives the same output.
+    budget
+        Series that may be exposed. Results are taken whole, in the order of :func:`rank`, until the first
+        that does not fit; it and all after it are left out.
+
+    Attributes
+    ----------
+    dropped
+        Series left out, over the budget or under the same labels as a series before.
+    """
+
+    def __init__(self, results: Iterable[Result], budget: int = SERIES_BUDGET) -> None:
+        self.dropped = 0
+        self._families: dict[str, Metric] = {}
+        seen: set[Key] = set()
+        left = budget
+        for result in sorted(results, key=rank):
+            samples = [s for s in _samples(result) if _key(s) not in seen]
+            left = left - len(samples) if len(samples) <= left else -1
+            if left < 0:
+                self.dropped += _cost(result)
+                continue
+            self.dropped += _cost(result) - len(samples)
+            seen.update(map(_key, samples))
+            for sample in samples:
+                self._family(sample.name, result.metric).samples.append(sample)
+
+    def _family(self, name: str, metric: str) -> Metric:
+        if name not in self._families:
+            self._families[name] = Metric(name, _help(name, metric), "gauge")
+        return self._families[name]
+
+    def collect(self) -> Iterator[Metric]:
+        yield from (self._families[name] for name in sorted(self._families))
+
+
+def rank(result: Result) -> tuple[object, ...]:
+    """Sort key of the budget: whole models before segments, all versions before one, newest window first."""
+    return (
+        result.segment is not None,
+        result.version != ALL_VERSIONS,
+        result.group is not None,
+        result.series,
+        -result.window.start_us,
+        -result.revision,
+    )
+
+
+def _has_value(result: Result) -> bool:
+    return result.state == "ok" and result.value is not None and math.isfinite(result.value)
+
+
+def _has_interval(result: Result) -> bool:
+    return all(bound is not None and math.isfinite(bound) for bound in (result.lower, result.upper))
+
+
+def _cost(result: Result) -> int:
+    return 3 if _has_value(result) and _has_interval(result) else 1
+
+
+def _samples(result: Result) -> list[Sample]:
+    labels = {name: label_value(text) for name in RESULT_LABELS if (text := getattr(result, name))}
+    if not _has_value(result):
+        state = "failed" if result.state == "ok" else result.state
+        return [Sample(STATE_FAMILY, labels | {"metric": result.metric, "state": state}, 1.0)]
+    name = family(result.metric)
+    values = {name: result.value}
+    if _has_interval(result):
+        values |= {name + "_lower": result.lower, name + "_upper": result.upper}
+    return [Sample(n, labels, v) for n, v in values.items() if v is not None]
+
+
+def _key(sample: Sample) -> Key:
+    return sample.name, tuple(sample.labels.items())
+
+
+def _help(name: str, metric: str) -> str:
+    if name == STATE_FAMILY:
+        return STATE_HELP
+    base = family(metric)
+    if name == base:
+        return help_text(metric)
+    return f"{name.removeprefix(base + '_').capitalize()} end of the confidence interval of {base}."
+
+
+class Exposition:
+    """Rendered ``/metrics``; the part that holds the results is rendered once for each set of results.
+
+    Parameters
+    ----------
+    snapshot
+        Returns the newest snapshot, at once.
+    telemetry
+        The process's counters; ``series_dropped`` grows once for each set of results exposed.
+    budget
+        Most series in one exposition, the process's own included.
+    """
+
+    def __init__(
+        self, snapshot: Callable[[], Snapshot], telemetry: Telemetry, *, budget: int = SERIES_BUDGET
+    ) -> None:
+        self._snapshot = snapshot
+        self._telemetry = telemetry
+        self._budget = budget
+        self._lock = threading.Lock()
+        self._results: tuple[Result, ...] | None = None
+        self._collector = SnapshotCollector((), 0)
+        self._rendered: dict[bool, bytes] = {}
+
+    def render(self, accept: str = "") -> tuple[str, tuple[bytes, ...]]:
+        """Return the content type chosen for an ``Accept`` header, and the body in parts.
+
+        The parts are shared between scrapes, so that a hundred slow readers hold one copy.
+        """
+        encode, content_type = _encoder(accept)
+        openmetrics = content_type.startswith("application/openmetrics-text")
+        end = _EOF if openmetrics else b""
+        with self._lock:
+            snapshot = self._snapshot()
+            live = list(gauges(snapshot))
+            self._plan(snapshot.results, live)
+            if openmetrics not in self._rendered:
+                self._rendered[openmetrics] = encode(self._collector).removesuffix(end)
+            own = encode(_Families([*_own(self._telemetry), *live])).removesuffix(end)
+            return content_type, (own, self._rendered[openmetrics], end)
+
+    def warm(self) -> None:
+        """Render ahead of the next scrape, for a caller that has just published a new snapshot."""
+        self.render("application/openmetrics-text; version=1.0.0")
+
+    def _plan(self, results: tuple[Result, ...], live: list[Metric]) -> None:
+        if results is self._results:
+            return
+        used = sum(len(m.samples) for m in [*_own(self._telemetry), *live])
+        self._collector = SnapshotCollector(results, max(0, self._budget - used))
+        self._telemetry.series_dropped.inc(self._collector.dropped)
+        self._results, self._rendered = results, {}
+
+
+class _Families(Collector):
+    """A collector of families that are already built."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._families
+
+
+def _own(telemetry: Telemetry) -> Iterator[Metric]:
+    """Yield the process's families without the ``_created`` series that nobody asks for."""
+    for metric in telemetry.registry.collect():
+        metric.samples = [_clean(s) for s in metric.samples if not s.name.endswith("_created")]
+        if metric.samples:
+            yield metric
+
+
+def _clean(sample: Sample) -> Sample:
+    return sample._replace(labels={k: label_value(v) for k, v in sample.labels.items()})
+
+
+def _encoder(accept: str) -> tuple[Callable[[Collector], bytes], str]:
+    try:
+        return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number
+        return choose_encoder("")

@@ -1,0 +1,122 @@
+"""Gauges about the monitor and its alerts, built from a snapshot; one table declares names and labels."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from types import MappingProxyType
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.samples import Sample
+
+from monitor.web.labels import label_value
+from monitor.web.snapshot import Snapshot
+from monitor.web.telemetry import PREFIX
+
+# name without prefix -> (labels, help)
+TABLE = MappingProxyType(
+    {
+        "alert_firing": (
+            ("model", "alert", "severity"),
+            "1 while any instance of the alert is firing, else 0.",
+        ),
+        "alert_no_data": (
+            ("model", "alert", "severity"),
+            "1 while any instance of the alert has no value in the newest window and keeps its phase.",
+        ),
+        "alert_threshold": (
+            ("model", "alert", "bound"),
+            "The bound of the alert's rule, as a number of the metric it watches.",
+        ),
+        "results": (
+            ("model", "state"),
+            "Results in the newest windows by state; ok ones have a value, the state of others says why not.",
+        ),
+        "consumer_lag_records": (
+            ("source", "topic", "partition"),
+            "Records between the stored position and the end of the log; files are summed per glob.",
+        ),
+        "partition_halted": (
+            ("source", "topic"),
+            "Partitions that stopped for good and wait for an operator's choice.",
+        ),
+        "source_connected": (("source",), "1 while the source can be reached, else 0."),
+        "watermark_timestamp_seconds": (
+            ("model",),
+            "Event time up to which the model's input is taken as complete, lateness aside.",
+        ),
+        "window_end_timestamp_seconds": (("model", "check"), "End of the newest evaluated window."),
+        "last_evaluation_success_timestamp_seconds": (
+            ("model",),
+            "Moment of the model's last evaluation without a failure.",
+        ),
+        "outbox_pending": ((), "Webhooks waiting to be sent."),
+        "store_bytes": ((), "Size of the store on disk."),
+        "snapshot_timestamp_seconds": ((), "Moment the exposed numbers were taken from the store."),
+    }
+)
+
+Row = tuple[tuple[str, ...], float]
+
+
+def gauges(snapshot: Snapshot) -> Iterator[Metric]:
+    """Yield one gauge family for each entry of the table that has at least one value."""
+    for name, (labels, text) in TABLE.items():
+        family = Metric(PREFIX + name, text, "gauge")
+        family.samples = [
+            Sample(family.name, dict(zip(labels, map(label_value, values), strict=True)), value)
+            for values, value in _rows(name, snapshot)
+        ]
+        if family.samples:
+            yield family
+
+
+def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
+    match name:
+        case "alert_firing":
+            return _any(((a.model, a.alert, a.severity), a.phase == "firing") for a in snapshot.alerts)
+        case "alert_no_data":
+            return _any(((a.model, a.alert, a.severity), a.no_data) for a in snapshot.alerts)
+        case "alert_threshold":
+            return {(t.model, t.alert, t.bound): t.value for t in snapshot.thresholds}.items()
+        case "results":
+            return _sum(((r.model, r.state), 1) for r in snapshot.results)
+        case "window_end_timestamp_seconds":
+            return [(key, us / 1e6) for key, us in sorted(snapshot.window_ends.items())]
+        case "last_evaluation_success_timestamp_seconds":
+            return [((model,), us / 1e6) for model, us in sorted(snapshot.last_success.items())]
+        case "watermark_timestamp_seconds":
+            return [((m.name,), m.watermark_us / 1e6) for m in snapshot.models if m.watermark_us is not None]
+        case _:
+            return _process_rows(name, snapshot)
+
+
+def _process_rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
+    match name:
+        case "consumer_lag_records":
+            return _sum(
+                ((p.source, p.topic, p.partition if p.partition.isdecimal() else ""), p.lag_records)
+                for p in snapshot.partitions
+                if p.lag_records is not None
+            )
+        case "partition_halted":
+            return _sum(((p.source, p.topic), bool(p.halted)) for p in snapshot.partitions)
+        case "source_connected":
+            return _any(((s.name,), s.connected) for s in snapshot.sources)
+        case "outbox_pending":
+            return [] if snapshot.outbox_pending is None else [((), snapshot.outbox_pending)]
+        case "store_bytes":
+            return [] if snapshot.store_bytes is None else [((), snapshot.store_bytes)]
+        case _:
+            return [((), snapshot.taken_us / 1e6)] if snapshot.taken_us else []
+
+
+def _sum(pairs: Iterable[tuple[tuple[str, ...], float]]) -> list[Row]:
+    totals: defaultdict[tuple[str, ...], float] = defaultdict(float)
+    for key, value in pairs:
+        totals[key] += value
+    return sorted(totals.items())
+
+
+def _any(pairs: Iterable[tuple[tuple[str, ...], bool]]) -> list[Row]:
+    return [(key, float(total > 0)) for key, total in _sum(pairs)]

@@ -1,0 +1,243 @@
+"""The status page: one self-contained HTML document for people, made from a snapshot.
+
+The view is grouped by what the registry says a metric is about; the numbers are complete without
+JavaScript, the small charts are drawn from ``/api/v1/series``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlencode
+
+import monitor
+from monitor.metrics import TARGETS
+from monitor.time import to_rfc3339
+from monitor.types import ALL_VERSIONS, Result
+from monitor.web.backend import Health
+from monitor.web.names import help_text, place
+from monitor.web.snapshot import AlertView, ModelView, Snapshot
+
+MAX_ROWS = 40
+PHASES = {"firing": 0, "pending": 1, "ok": 2}
+FIRST = (
+    "psi",
+    "psi_critical",
+    "ks_statistic",
+    "ks_pvalue",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "roc_auc",
+)
+SeriesKey = tuple[str, str, str, str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One number as shown: text, interval, and what marks it."""
+
+    name: str
+    help: str
+    text: str
+    interval: str
+    state: str
+    note: str
+    phase: str
+    query: str
+    bound: float | None
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows by name, columns by metric; a missing cell is None."""
+
+    columns: list[str] = field(default_factory=list)
+    rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Everything shown of one model."""
+
+    model: ModelView
+    tiles: dict[str, list[Cell]]
+    columns: Table
+    gaps: Table
+    groups: Table
+    elsewhere: int
+    states: list[tuple[str, int]]
+
+
+def render(snapshot: Snapshot, health: Health, *, nonce: str) -> str:
+    """Return the page."""
+    alerts = sorted(snapshot.alerts, key=lambda a: (PHASES[a.phase], a.model, a.alert, _about(a)))
+    phases = {_series(a): a for a in reversed(alerts)}
+    firing = sum(a.phase == "firing" for a in alerts)
+    return str(
+        _template().render(
+            nonce=nonce,
+            version=monitor.__version__,
+            health=health,
+            snapshot=snapshot,
+            taken=to_rfc3339(snapshot.taken_us - snapshot.taken_us % 1_000_000) if snapshot.taken_us else "",
+            verdict=_verdict(health, firing, sum(a.phase == "pending" for a in alerts)),
+            loud=[a for a in alerts if a.phase != "ok" or a.no_data],
+            quiet=[a for a in alerts if a.phase == "ok" and not a.no_data],
+            models=[_model_page(m, snapshot.results, phases) for m in snapshot.models],
+        )
+    )
+
+
+def new_nonce() -> str:
+    """Return a fresh nonce for the page's own style and script."""
+    return secrets.token_urlsafe(16)
+
+
+def security_headers(nonce: str) -> dict[str, str]:
+    """Return headers that let the page run its own style and script, and nothing from elsewhere."""
+    policy = (
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "content-security-policy": policy,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+        "cache-control": "no-store",
+    }
+
+
+def _verdict(health: Health, firing: int, pending: int) -> tuple[str, str]:
+    if not health.alive:
+        return "bad", "not working"
+    if not health.ready:
+        return "warn", "not ready yet"
+    if firing:
+        return "bad", f"{firing} alert{'s' * (firing > 1)} firing"
+    return ("warn", f"{pending} pending") if pending else ("good", "all quiet")
+
+
+def _model_page(model: ModelView, results: Iterable[Result], alerts: dict[SeriesKey, AlertView]) -> ModelPage:
+    tiles: dict[str, list[Cell]] = {"performance": [], "quality": [], "drift": []}
+    columns, gaps, groups = Table(), Table(), Table()
+    elsewhere = 0
+    mine = [r for r in results if r.model == model.name]
+    for result in sorted(mine, key=lambda r: (_order(place(r.metric)[2]), r.feature or "", r.group or "")):
+        check, subject, column = place(result.metric)
+        if result.version != ALL_VERSIONS or result.segment is not None:
+            elsewhere += 1
+        elif subject in TARGETS:
+            _put(columns, result.feature or f"({subject})", column, _cell(result, alerts))
+        elif result.group is not None:
+            _put(groups, f"{result.attribute} = {result.group}", column, _cell(result, alerts))
+        elif result.attribute is not None:
+            _put(gaps, result.attribute, column, _cell(result, alerts))
+        else:
+            tiles.setdefault(check, []).append(_cell(result, alerts))
+    _loudest_first(columns)
+    counts = Counter[str](r.state for r in mine)
+    states = sorted(counts.items(), key=lambda item: (item[0] != "ok", item[0]))
+    return ModelPage(model, tiles, columns, gaps, groups, elsewhere, states)
+
+
+def _put(table: Table, row: str, column: str, cell: Cell) -> None:
+    if column not in table.columns:
+        table.columns.append(column)
+    table.rows.setdefault(row, {})[column] = cell
+
+
+def _loudest_first(table: Table) -> None:
+    """Order rows by alert phase, then by PSI; cut a long table."""
+
+    def loudness(item: tuple[str, dict[str, Cell]]) -> tuple[int, float, str]:
+        cells = item[1]
+        phase = min((PHASES.get(cell.phase, 3) for cell in cells.values()), default=3)
+        psi = cells.get("psi")
+        return phase, -float(psi.text) if psi and psi.text else 0.0, item[0]
+
+    ordered = sorted(table.rows.items(), key=loudness)
+    table.hidden = max(0, len(ordered) - MAX_ROWS)
+    table.rows = dict(ordered[:MAX_ROWS])
+
+
+def _cell(result: Result, alerts: dict[SeriesKey, AlertView]) -> Cell:
+    alert = alerts.get(result.series)
+    names = ("model", "version", "metric", "feature", "attribute", "group")
+    asked = {name: value for name in names if (value := getattr(result, name)) is not None}
+    window = f"{to_rfc3339(result.window.start_us)} to {to_rfc3339(result.window.end_us)}"
+    reason = result.detail.get("reason") or result.detail.get("error")
+    interval = ""
+    if result.lower is not None and result.upper is not None and result.value is not None:
+        interval = f"{number(result.lower)} – {number(result.upper)}"
+    return Cell(
+        name=result.metric,
+        help=help_text(result.metric),
+        text="" if result.value is None else number(result.value),
+        interval=interval,
+        state=result.state.replace("_", " "),
+        note=f"n = {result.n:,}; {window}" + (f"; {reason}" if reason else ""),
+        phase=alert.phase if alert else "",
+        query=urlencode(asked | {"limit": 100}),
+        bound=alert.bound if alert else None,
+    )
+
+
+def number(value: float) -> str:
+    """Return a number as people read it, four significant digits.
+
+    >>> number(0.123456), number(41822.0), number(0.0), number(1.2e-9), number(0.85)
+    ('0.1235', '41822', '0', '1.2e-09', '0.85')
+    """
+    return f"{value:.0f}" if abs(value) < 1e9 and value == int(value) else f"{value:.4g}"
+
+
+def _order(metric: str) -> tuple[int, str]:
+    return (FIRST.index(metric) if metric in FIRST else len(FIRST)), metric
+
+
+def _series(alert: AlertView) -> SeriesKey:
+    names = ("feature", "attribute", "group", "segment")
+    a, b, c, d = (getattr(alert, name) or "" for name in names)
+    return alert.model, alert.version, alert.metric, a, b, c, d
+
+
+def _about(alert: AlertView) -> str:
+    """Return what an alert instance is about, in a few words."""
+    parts = [alert.feature, alert.attribute, alert.group, alert.segment]
+    if alert.version != ALL_VERSIONS:
+        parts.append(f"version {alert.version}")
+    return " · ".join(part for part in parts if part)
+
+
+@lru_cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("monitor.web"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"number": number, "about": _about, "moment": _moment, "size": _size}
+    return environment.get_template("status.html")
+
+
+def _moment(time_us: int | None) -> str:
+    return "–" if time_us is None else to_rfc3339(time_us - time_us % 1_000_000)
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size_bytes < 1024:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.3g} TiB"

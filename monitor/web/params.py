@@ -1,0 +1,80 @@
+"""Query parameters of the API: unknown or wrong ones are refused with what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from starlette.datastructures import QueryParams
+
+from monitor.time import from_rfc3339
+from monitor.types import ALL_VERSIONS, AlertPhase
+from monitor.web.backend import ResultsQuery
+
+SERIES = ("model", "version", "metric", "feature", "attribute", "group", "segment")
+LATEST = "latest"
+ALL = "all"
+
+
+class BadRequest(Exception):
+    """The request is wrong; the message says how and what is allowed."""
+
+
+def known(params: QueryParams, allowed: tuple[str, ...]) -> dict[str, str]:
+    """Return the parameters as a dict.
+
+    Raises
+    ------
+    BadRequest
+        For one that is not allowed, or given twice.
+    """
+    for name in params:
+        if name not in allowed:
+            raise BadRequest(f"unknown parameter {name!r}; allowed: {', '.join(allowed)}")
+        if len(params.getlist(name)) > 1:
+            raise BadRequest(f"parameter {name!r} is given more than once; give it once")
+    return dict(params)
+
+
+def limit(params: Mapping[str, str], default: int, most: int) -> int:
+    """Return the ``limit`` parameter, 1 to ``most``."""
+    text = params.get("limit", str(default))
+    if not (text.isascii() and text.isdecimal() and len(text) < 9 and 1 <= int(text) <= most):
+        raise BadRequest(f"limit is {text!r}; allowed: a whole number from 1 to {most}")
+    return int(text)
+
+
+def results_query(params: QueryParams) -> tuple[ResultsQuery, bool]:
+    """Return the query, and whether only the newest windows are asked for."""
+    given = known(params, (*SERIES, "window", "limit"))
+    window = given.get("window", LATEST)
+    start_us = None
+    if window not in (LATEST, ALL):
+        try:
+            start_us = from_rfc3339(window)
+        except (ValueError, OverflowError) as error:
+            allowed = f"{LATEST}, {ALL}, or a window's start such as 2026-11-22T09:00:00Z"
+            raise BadRequest(f"window is {window!r}; allowed: {allowed}") from error
+    names = {name: given.get(name) for name in SERIES}
+    rows = limit(given, 1_000, 10_000)
+    return ResultsQuery(**names, window_start_us=start_us, limit=rows), window == LATEST
+
+
+def series_query(params: QueryParams) -> ResultsQuery:
+    """Return the query for one series: what is not given must be absent, the version is all together."""
+    given = known(params, (*SERIES, "limit"))
+    for name in ("model", "metric"):
+        if not given.get(name):
+            raise BadRequest(f"parameter {name!r} is missing; a series needs model and metric")
+    names = {name: given.get(name, "") for name in SERIES}
+    names["version"] = names["version"] or ALL_VERSIONS
+    return ResultsQuery(**names, limit=limit(given, 200, 5_000))
+
+
+def alert_filter(params: QueryParams) -> dict[str, str]:
+    """Return the fields that alerts are to have."""
+    given = known(params, ("model", "alert", "severity", "phase"))
+    phases = get_args(AlertPhase)
+    if given.get("phase", phases[0]) not in phases:
+        raise BadRequest(f"phase is {given['phase']!r}; allowed: {', '.join(phases)}")
+    return given

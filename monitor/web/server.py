@@ -1,0 +1,191 @@
+"""The HTTP server: uvicorn's protocol on an event loop in a thread of its own, under limits.
+
+Own accept loop, because only there can the table of connections (see ``connection``) cover TLS handshakes
+as well, and can every new connection get the certificate that is on disk at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from monitor.errors import ConfigError
+from monitor.web.auth import BasicAuth
+from monitor.web.connection import HEAD_S, IDLE_S, MAX_HEAD_BYTES, GuardedProtocol, Peers
+from monitor.web.tls import Certificates, Tls
+
+STOP_S = 3.0
+BACKLOG = 1024
+
+
+class Server:
+    """Serves an ASGI app on ``listen`` until stopped.
+
+    Parameters
+    ----------
+    listen
+        ``host:port`` or ``[ipv6]:port``; port 0 takes a free one, see :attr:`address`.
+    app
+        The application.
+    tls
+        Certificate files; None serves plain HTTP.
+    basic_auth
+        User names to bcrypt hashes; empty asks for no password.
+    max_connections
+        Size of the table of connections.
+    head_s
+        Seconds within which a TLS handshake, and then a request head, must be complete.
+
+    Raises
+    ------
+    ConfigError
+        When the address cannot be had, or certificate or hashes cannot be used.
+    """
+
+    def __init__(
+        self,
+        listen: str,
+        app: ASGIApp,
+        tls: Tls | None = None,
+        basic_auth: Mapping[str, str] | None = None,
+        *,
+        max_connections: int = 400,
+        head_s: float = HEAD_S,
+    ) -> None:
+        self._head_s = head_s
+        self._auth = BasicAuth(app, basic_auth or {})
+        self._certificates = Certificates(tls) if tls else None
+        self._peers = Peers(max_connections)
+        self._state = ServerState()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._config = Config(
+            self._auth,
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            log_level="critical",  # the app answers and logs its own failures; the rest is noise of clients
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=IDLE_S,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        )
+        self._config.load()
+        self._socket = _bind(listen)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port really bound."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    @property
+    def url(self) -> str:
+        """Base URL, without a slash at the end."""
+        host, port = self.address
+        scheme = "https" if self._certificates else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    def start(self) -> None:
+        """Listen and serve; returns as soon as connections are accepted."""
+        self._socket.listen(BACKLOG)
+        self._thread.start()
+        self._started.wait()
+
+    def stop(self) -> None:
+        """Stop accepting, let running answers end for up to ``STOP_S`` seconds, close everything."""
+        if self._thread.is_alive() and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop ended meanwhile
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S + 2)
+        self._auth.close()
+        self._socket.close()
+
+    def set_users(self, basic_auth: Mapping[str, str]) -> None:
+        """Replace the users, as on a configuration reload."""
+        self._auth.set_users(basic_auth)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._started.set()
+        accepting = asyncio.create_task(self._accept())
+        await self._stopping.wait()
+        accepting.cancel()
+        await asyncio.wait([accepting])
+        for peer in list(self._state.connections):
+            peer.shutdown()
+        deadline = self._loop.time() + STOP_S
+        while self._peers and self._state.tasks and self._loop.time() < deadline:
+            await asyncio.sleep(0.02)
+        self._peers.drop_all()
+        if pending := [*self._state.tasks, *self._opening]:
+            await asyncio.wait(pending, timeout=0.5)
+        await asyncio.sleep(0)  # let aborted transports close
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._peers.make_room()
+            try:
+                client, _ = await loop.sock_accept(self._socket)
+            except OSError:  # out of file descriptors, or the client is gone already
+                await asyncio.sleep(0.05)
+                continue
+            self._peers.make_room()
+            protocol = GuardedProtocol(
+                self._config, self._state, {}, loop, peers=self._peers, head_s=self._head_s
+            )
+            protocol.opening = task = loop.create_task(self._open(client, protocol))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, client: socket.socket, protocol: GuardedProtocol) -> None:
+        options: dict[str, Any] = {}
+        try:
+            if self._certificates:
+                options = {"ssl": self._certificates.context(), "ssl_handshake_timeout": self._head_s}
+                options["ssl_shutdown_timeout"] = 1.0
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, client, **options)
+        except (OSError, asyncio.CancelledError):  # a failed handshake; its transport closes the socket
+            self._peers.remove(protocol)
+            if not protocol.connected:
+                client.close()
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (host and port.isdecimal() and int(port) < 65536):
+        raise ConfigError([f"server.listen: {listen!r} is no address; write host:port or [ipv6]:port"])
+    bound: socket.socket | None = None
+    try:
+        kind, proto, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0:5]
+        bound = socket.socket(kind, socket.SOCK_STREAM)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.setblocking(False)
+    except OSError as error:
+        if bound is not None:
+            bound.close()
+        raise ConfigError(
+            [f"server.listen: cannot listen on {listen}: {error.strerror}; choose a free address"]
+        ) from error
+    return bound

@@ -1,0 +1,121 @@
+"""A backend in memory for the HTTP tests, and a small but complete snapshot of one credit model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from monitor.time import HOUR_US, from_rfc3339
+from monitor.types import Result, Window
+from monitor.web.app import create_app
+from monitor.web.backend import Health, ResultsQuery
+from monitor.web.server import Server
+from monitor.web.snapshot import (
+    AlertView,
+    Current,
+    ModelView,
+    PartitionView,
+    QuarantineView,
+    Snapshot,
+    SourceView,
+    ThresholdView,
+)
+from monitor.web.telemetry import Telemetry
+
+END = from_rfc3339("2026-11-22T10:00:00Z")
+WINDOW = Window(END - HOUR_US, END)
+
+
+def result(metric: str, value: float | None = None, **more: object) -> Result:
+    base = Result(model="credit", version="*", window=WINDOW, metric=metric, state="ok", value=value)
+    if value is None:
+        base = replace(base, state="no_labels")
+    return replace(base, **more)  # type: ignore[arg-type]
+
+
+RESULTS = (
+    result("psi", 0.31, feature="income", n=41822, n_reference=100_000),
+    result("psi_critical", 0.0007, feature="income", n=41822),
+    result("psi", 0.004, feature="age", n=41822, segment="plan=gold"),
+    result("psi", 0.003, feature="age", n=41822),
+    result("prediction_psi", 0.02, n=41822),
+    result("accuracy", 0.8125, lower=0.80, upper=0.825, n=41000),
+    result("roc_auc", state="single_class", n=3, detail={"reason": "every label is '1'"}),
+    result("demographic_parity_difference", 0.125, attribute="sex", lower=0.1, upper=0.15),
+    result("group_selection_rate", 0.5, attribute="sex", group="F"),
+    result("group_selection_rate", 0.375, attribute="sex", group="M"),
+)
+
+SNAPSHOT = Snapshot(
+    taken_us=END + 330_000_000,
+    results=RESULTS,
+    alerts=(
+        AlertView(
+            "credit", "income-drift", "warning", "firing", "psi", feature="income", value=0.31, bound=0.2,
+            since_us=END, window=WINDOW,
+        ),
+        AlertView("credit", "accuracy-drop", "critical", "ok", "accuracy", value=0.8125, bound=0.8),
+        AlertView("credit", "auc-drop", "critical", "ok", "roc_auc", bound=0.7, no_data=True),
+    ),
+    models=(ModelView("credit", "binary", END + 60_000_000, WINDOW, "ref-1f2e"),),
+    thresholds=(
+        ThresholdView("credit", "income-drift", "above", 0.2),
+        ThresholdView("credit", "accuracy-drop", "below", 0.8),
+    ),
+    sources=(SourceView("events", connected=True),),
+    partitions=(
+        PartitionView("events", "credit.predictions", "0", 12),
+        PartitionView("events", "credit.predictions", "1", 30, halted="offset 7 no longer exists"),
+        PartitionView("files", "logs/*.jsonl", "logs/a.jsonl", 5),
+        PartitionView("files", "logs/*.jsonl", "logs/b.jsonl", 6),
+    ),
+    window_ends={("credit", "drift"): END},
+    last_success={"credit": END + 300_000_000},
+    store_bytes=73_400_320,
+    outbox_pending=2,
+)  # fmt: skip
+
+
+class MemoryBackend:
+    """Serves what it was given; ``history`` is what the store would hold."""
+
+    def __init__(self, snapshot: Snapshot = SNAPSHOT, history: Sequence[Result] = ()) -> None:
+        self.telemetry = Telemetry()
+        self.telemetry.declare(["credit"])
+        self.current = Current(snapshot)
+        self.history = list(history) or list(snapshot.results)
+        self.problems: list[str] = []
+        self.now = Health()
+        self.hold: threading.Event | None = None
+
+    def snapshot(self) -> Snapshot:
+        return self.current.get()
+
+    def health(self) -> Health:
+        return self.now
+
+    def reload(self) -> list[str]:
+        return self.problems
+
+    def results(self, query: ResultsQuery) -> list[Result]:
+        if self.hold is not None:
+            self.hold.wait(10)
+        newest_first = sorted(self.history, key=lambda r: r.window, reverse=True)
+        return [r for r in newest_first if query.matches(r)][: query.limit]
+
+    def quarantine(self, limit: int) -> list[QuarantineView]:
+        row = QuarantineView(END, "credit", "not_json", "line 1: expected a value", "events", "t", "0", 41, 9)
+        return [row][:limit]
+
+
+@contextmanager
+def serving(backend: MemoryBackend, **options: object) -> Iterator[Server]:
+    """Serve on a free loopback port while the block runs."""
+    server = Server("127.0.0.1:0", create_app(backend), **options)  # type: ignore[arg-type]
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
