@@ -55,7 +55,9 @@ def _streak(value: object) -> Streak:
     match = re.fullmatch(r"([0-9]{1,4})(?: of ([0-9]{1,4}))?", str(value))
     needed, of = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if isinstance(value, bool) or not 1 <= needed <= of:
-        raise ValueError("must be 'm of n' windows with 1 <= m <= n <= 9999, or a whole number n for 'n of n'")
+        raise ValueError(
+            "must be 'm of n' windows with 1 <= m <= n <= 9999, or a whole number n for 'n of n'"
+        )
     return Streak(needed, of)
 
 
@@ -79,7 +81,12 @@ def _percent(value: object) -> float:
 
 def _range(value: object) -> tuple[float, float]:
     numbers = [float(v) for v in value if _is_number(v)] if isinstance(value, list | tuple) else []
-    if not isinstance(value, list | tuple) or len(value) != 2 or len(numbers) != 2 or not numbers[0] <= numbers[1]:
+    if (
+        not isinstance(value, list | tuple)
+        or len(value) != 2
+        or len(numbers) != 2
+        or not numbers[0] <= numbers[1]
+    ):
         raise ValueError("must be [low, high], two finite numbers with low <= high")
     return numbers[0], numbers[1]
 
@@ -126,7 +133,9 @@ _FORMS = {
     "critical": "Critical",
     "false_alarms": "FalseAlarms",
 }
-_ALLOWED = "a number, {reference_sd: k}, {relative_to_reference: p%}, {critical: alpha}, {false_alarms: n per d}"
+_ALLOWED = (
+    "a number, {reference_sd: k}, {relative_to_reference: p%}, {critical: alpha}, {false_alarms: n per d}"
+)
 
 
 def _form(value: Any) -> str | None:

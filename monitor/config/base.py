@@ -133,7 +133,9 @@ def parse_size(value: object) -> int:
     match = re.fullmatch(_SIZE, value) if isinstance(value, str) else None
     size = round(float(match[1]) * UNITS_BYTES[match[2]]) if match else 0
     if not 0 < size < 2**60:
-        raise ValueError("must be a size with its unit, as in 512MB, 1GB (powers of 1000) or 64MiB, 1GiB (of 1024)")
+        raise ValueError(
+            "must be a size with its unit, as in 512MB, 1GB (powers of 1000) or 64MiB, 1GiB (of 1024)"
+        )
     return size
 
 
@@ -213,8 +215,8 @@ Count = Annotated[Whole, Field(ge=1)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Probability = Annotated[Number, Field(gt=0, lt=1)]
 Switch = Annotated[bool, PlainValidator(_switch), WithJsonSchema({"type": "boolean"})]
-Label = Annotated[
-    str, PlainValidator(_label), WithJsonSchema({"type": ["string", "number", "boolean"]})
+Label = Annotated[str, PlainValidator(_label), WithJsonSchema({"type": ["string", "number", "boolean"]})]
+Name = Annotated[
+    str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"})
 ]
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"})]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]

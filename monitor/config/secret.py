@@ -12,8 +12,14 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, PlainValidator
-from pydantic import ValidationInfo, WithJsonSchema
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -88,7 +94,9 @@ class Secret:
         )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"type": "string", "writeOnly": True}
 
 
@@ -108,7 +116,7 @@ def file_problem(path: Path) -> str | None:
 
 
 def _error(message: str) -> PydanticCustomError:
-    return PydanticCustomError("secret", message.replace("{", "{{"))  # type: ignore[arg-type]
+    return PydanticCustomError("secret", message.replace("{", "{{"))
 
 
 def _inline(value: object) -> Secret:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Literal
 
@@ -11,7 +10,6 @@ from pydantic import Field, PlainValidator, Tag
 from monitor.config.base import (
     Count,
     ExistingFile,
-    Number,
     PositiveDuration,
     Section,
     Size,
@@ -25,19 +23,6 @@ from monitor.time import MINUTE_US, SECOND_US
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _HIDDEN_OPTION = re.compile(r"password|secret|jaas|key\.pem", re.IGNORECASE)
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's own.
-
-    >>> is_loopback("localhost"), is_loopback("127.0.0.9"), is_loopback("[::1]"), is_loopback("db")
-    (True, True, True, False)
-    """
-    name = host.strip("[]").lower()
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
 
 
 def _servers(value: object) -> str:
@@ -122,16 +107,14 @@ class KafkaSource(Section):
 
     kind: Literal["kafka"]
     """`kafka`."""
-    bootstrap_servers: Annotated[
-        str, PlainValidator(_servers, json_schema_input_type=str | list[str])
-    ]
+    bootstrap_servers: Annotated[str, PlainValidator(_servers, json_schema_input_type=str | list[str])]
     """Brokers to ask first, `host:port`, one text with commas or a list."""
     client: Literal["auto", "confluent", "kafka-python"] = "auto"
     """Client library; `auto` takes confluent-kafka where it is installed."""
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     """Where a partition that was never read begins."""
     on_offset_loss: Literal["halt", "earliest", "latest"] = "halt"
-    """What to do when the stored position is gone from the topic: stop that partition, or go on from an end."""
+    """What to do when the stored position is gone: stop that partition, or go on from an end."""
     isolation: Literal["read_committed", "read_uncommitted"] = "read_committed"
     """Whether records of open and aborted transactions are left out."""
     max_record_bytes: Size = 1024**2
@@ -186,4 +169,3 @@ SourceConfig = Annotated[
     | Annotated[MemorySource, Tag("MemorySource")],
     tagged(lambda value: _TAGS.get(kind_of(value) or ""), "kind: kafka, files, memory"),
 ]
-__all__ = ["FilesSource", "KafkaSource", "MemorySource", "Number", "OAuth", "Security", "SourceConfig"]

@@ -211,6 +211,14 @@ class WindowQuery:
         ).fetchall()[0]
         return int(row[0]), int(row[1]), list(row[2] or [])
 
+    def label_classes(self, part: Slice) -> tuple[list[str], list[int], int]:
+        """Return (classes, counts, rows without a label), for class labels."""
+        self.join()
+        query = f"SELECT label, count(*) FROM asked WHERE {self._where(part)} GROUP BY 1 ORDER BY 1"
+        rows = self.cursor.execute(query).fetchall()
+        present = [(v, n) for v, n in rows if v is not None]
+        return [v for v, _ in present], [n for _, n in present], sum(n for v, n in rows if v is None)
+
     def label_numbers(self, part: Slice, panes: Sequence[Window]) -> Iterator[tuple[Floats, int]]:
         """Yield ``(labels, missing)`` pane by pane, for numeric labels."""
         self.join()

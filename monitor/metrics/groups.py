@@ -138,7 +138,7 @@ class GroupData:
 
     @cached_property
     def frames(self) -> dict[Rows, Any]:
-        """A fairlearn ``MetricFrame`` over the eligible groups' cells, by the rows it counts; None without."""
+        """A fairlearn ``MetricFrame`` of the eligible groups by the rows it counts; None without any."""
         return {rows: _frame(rows, *self._held(rows)) for rows in ("labelled", "all")}
 
     def _held(self, rows: Rows) -> tuple[tuple[str, ...], IntArray]:

@@ -16,7 +16,7 @@ Interval = tuple[float | None, float | None]
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """Wilson score interval of a proportion; right at 0 and 1, and for few rows.
+    """Return the Wilson score interval of a proportion; right at 0 and 1, and for few rows.
 
     References
     ----------
@@ -34,7 +34,7 @@ def wilson(successes: int, n: int) -> Interval:
 
 
 def normal(value: float, standard_error: float, low: float = -math.inf, high: float = math.inf) -> Interval:
-    """Central-limit interval, cut to the metric's range; none when the error is not finite."""
+    """Return the central-limit interval, cut to the metric's range; none when the error is not finite."""
     if not math.isfinite(standard_error):
         return None, None
     half = Z * standard_error
@@ -42,7 +42,7 @@ def normal(value: float, standard_error: float, low: float = -math.inf, high: fl
 
 
 def percentile(draws: FloatArray) -> Interval:
-    """Percentile interval of bootstrap draws; none when the value exists in fewer than half of them."""
+    """Return the percentile interval of bootstrap draws; none when the value exists in fewer than half of them."""
     found = draws[np.isfinite(draws)]
     if 2 * len(found) < len(draws) or not len(found):
         return None, None
@@ -51,7 +51,7 @@ def percentile(draws: FloatArray) -> Interval:
 
 
 def pivot(value: float, draws: FloatArray, low: float, high: float) -> Interval:
-    """Basic (pivotal) bootstrap interval, cut to ``[low, high]``.
+    """Return the basic (pivotal) bootstrap interval, cut to ``[low, high]``.
 
     For statistics that resampling biases away from their bound, such as a maximum minus a minimum: there
     the percentile interval never reaches the bound, this one does.

@@ -33,9 +33,17 @@ class Outcome:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def none(cls, state: State, reason: str, *, n: int = 0, n_reference: int = 0, **detail: Any) -> Outcome:
+    def none(
+        cls,
+        state: State,
+        reason: str,
+        *,
+        n: int = 0,
+        n_reference: int = 0,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Outcome:
         """Return "no value", with its state and the reason in words."""
-        return cls(None, state, n=n, n_reference=n_reference, detail={"reason": reason, **detail})
+        return cls(None, state, n=n, n_reference=n_reference, detail={"reason": reason, **(detail or {})})
 
     def checked(self) -> Outcome:
         """Return this outcome without any non-finite number: no value, and the state says so."""

@@ -54,7 +54,7 @@ class TaskData:
     task
         ``binary``, ``multiclass`` or ``regression``.
     rng
-        Seeded by the caller from the window's key; used once, for the bootstrap draws.
+        Seeded by the caller from the window's key, fresh for each ``TaskData``; used for bootstrap draws.
     confusion
         Classification: cells of everyone (group ``""``), or of any groups that add up to everyone.
     scores
@@ -104,13 +104,23 @@ class TaskData:
         return tuple(sorted({*found, self.positive})) if self.task == "binary" else found
 
     @cached_property
+    def _streams(self) -> list[np.random.Generator]:
+        """Two independent streams, so that no result depends on which metric is asked first."""
+        return self.rng.spawn(2)
+
+    @property
+    def calibration_rng(self) -> np.random.Generator:
+        """The stream of the calibration bootstrap."""
+        return self._streams[1]
+
+    @cached_property
     def cells(self) -> IntArray:
         """Labelled rows by truth and prediction, int64[C, C], over :attr:`classes`."""
         assert self.confusion is not None
         wide = self.confusion.merge(Confusion.lift([], [], [], [], classes=self.classes))
         if EVERYONE in wide.groups:
-            return wide.counts[wide.groups.index(EVERYONE)]
-        return wide.counts.sum(0, dtype=np.int64)
+            return np.asarray(wide.counts[wide.groups.index(EVERYONE)])
+        return np.asarray(wide.counts.sum(0))
 
     @cached_property
     def tally(self) -> Tally:
@@ -124,7 +134,7 @@ class TaskData:
         truth, prediction = np.nonzero(self.cells)
         if len(truth) > MAX_CELLS:
             return None
-        drawn = resample(self.cells[truth, prediction], self.rng, DRAWS).astype(np.float64)
+        drawn = resample(self.cells[truth, prediction], self._streams[0], DRAWS).astype(np.float64)
         classes = np.arange(len(self.classes))
         by_truth = (truth[:, None] == classes).astype(np.float64)
         by_prediction = (prediction[:, None] == classes).astype(np.float64)
@@ -134,6 +144,20 @@ class TaskData:
         """Return the positive class's scores where there are labelled ones."""
         scores = self.scores.get(self.positive)
         return scores if scores is not None and scores.n else None
+
+    def no_probabilities(self) -> str:
+        """Return why the scores cannot be read as probabilities of the labels, or an empty string."""
+        names = [self.positive] if self.task == "binary" else sorted(self.scores)
+        held = [self.scores[name] for name in names if name in self.scores and self.scores[name].n]
+        if not held:
+            return "no labelled row has a score"
+        if any(scores.out_of_range for scores in held):
+            return "some scores are outside [0, 1]: they are no probabilities"
+        if self.task == "multiclass":
+            certain = sum(int(scores.counts[1].sum()) for scores in held)
+            if any(scores.n != certain for scores in held):
+                return "some labelled rows have no score of their true class"
+        return ""
 
     def interval(self, formula: Formula) -> Interval:
         """Return the percentile bootstrap interval of a formula over the cells."""
@@ -147,7 +171,7 @@ class TaskData:
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(formula(self.tally))
         if not np.isfinite(value):
-            return Outcome.none("single_class", undefined, n=self.labelled, **detail)
+            return Outcome.none("single_class", undefined, n=self.labelled, detail=detail)
         lower, upper = self.interval(formula)
         return Outcome(value, "ok", lower, upper, self.labelled, detail=detail)
 

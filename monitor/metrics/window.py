@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from monitor.metrics.registry import Metric, Outcome
@@ -26,7 +27,9 @@ class WindowFacts:
     last_event_us, as_of_us
         Latest event time of the model and the moment asked, microseconds.
     label_delays_s
-        Quantiles of label arrival minus prediction time in seconds, by name (``"0.5"``); empty without labels.
+        Quantiles of label minus prediction time in seconds, by name (``"0.5"``); None without labels.
+    pvalues
+        The univariate drift p-value of each feature that has one.
     """
 
     rows: int
@@ -38,7 +41,8 @@ class WindowFacts:
     median_rows: float | None = None
     last_event_us: int | None = None
     as_of_us: int | None = None
-    label_delays_s: dict[str, float] | None = None
+    label_delays_s: Mapping[str, float] | None = None
+    pvalues: Mapping[str, float] | None = None
 
     def lack(self, metric: Metric) -> Outcome | None:
         """Return None: every window has facts."""

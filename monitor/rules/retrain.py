@@ -199,7 +199,7 @@ def decide(
     state = replace(
         state, active=true_now, fired_us=fired_us, held_id=_held(rule, state, firing, window, transitions)
     )
-    cooling = state.last_fired_us is not None and at_us < state.last_fired_us + rule.cooldown_us
+    cooling = state.last_fired_us is not None and at_us <= state.last_fired_us + rule.cooldown_us
     capped = rule.max_per_week is not None and len(fired_us) >= rule.max_per_week
     if state.held_id is None or cooling or capped:
         return state, None

@@ -81,6 +81,8 @@ def _deduplicate(
         f" FROM {predictions} WHERE id IN (SELECT id FROM repeated)) WHERE place > 1"
     )
     cursor.execute(f"DELETE FROM {predictions} WHERE seq IN (SELECT seq FROM losers)")
+    model = store.model_ids[spec.name]
+    cursor.execute(f"INSERT INTO duplicates SELECT {model}, event_us, conflict FROM losers")
     cursor.execute(
         "UPDATE partitions SET duplicates = duplicates + n FROM"
         " (SELECT part, count(*) AS n FROM losers GROUP BY part) l WHERE l.part = partitions.id"

@@ -40,7 +40,7 @@ class Summary(Protocol):
         """Read the stored form; raises :class:`~monitor.errors.StoreError` when it is damaged."""
 
 
-def pack(kind: str, header: Mapping[str, Any], **arrays: FloatArray | IntArray) -> bytes:
+def pack(kind: str, header: Mapping[str, Any], **arrays: npt.NDArray[Any]) -> bytes:
     """Encode a summary of ``kind``: JSON-able ``header`` plus float64 and int64 arrays of any shape."""
     layout = [[name, "<f8" if a.dtype.kind == "f" else "<i8", list(a.shape)] for name, a in arrays.items()]
     head = json.dumps({"kind": kind, "header": dict(header), "arrays": layout}, sort_keys=True).encode()

@@ -136,6 +136,5 @@ class Confusion:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         header, arrays = unpack("confusion", data)
-        names = ("classes", "groups", "scored", "score_sums")
-        lists = {name: tuple(header[name]) for name in names}
+        lists: dict[str, Any] = {name: tuple(value) for name, value in header.items()}
         return cls(**lists, **arrays)

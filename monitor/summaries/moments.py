@@ -37,7 +37,7 @@ class Moments:
 
     @classmethod
     def lift(cls, ordered: FloatArray) -> Self:
-        """Return the moments of a *sorted* float64 array without NaN; sorted, so that rows may come in any order.
+        """Return the moments of a *sorted* float64 array without NaN (so the rows' own order is gone).
 
         >>> Moments.lift(np.array([1.0, 2.0, 3.0]))
         Moments(n=3, mean=2.0, m2=2.0, minimum=1.0, maximum=3.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,7 +66,8 @@ class ResidualSummary:
             parts = [error, absolute, np.square(absolute), np.sort(truths) + 0.0, percentage]
             moments = [Moments.lift(part) for part in parts]
         keys, counts = np.unique(absolute.view(np.int64) >> SHIFT, return_counts=True)
-        return cls(center, *moments, keys, counts, np.array(joint), int(unlabelled))
+        e, a, s, t, p = moments
+        return cls(center, e, a, s, t, p, keys, counts, np.array(joint), int(unlabelled))
 
     @property
     def n(self) -> int:
@@ -84,7 +85,7 @@ class ResidualSummary:
         return self.n - self.percentage.n
 
     def quantile(self, q: float) -> float | None:
-        """Return the ``q`` quantile of the absolute error to 0.4 % (the middle of its cell); None of no rows."""
+        """Return the ``q`` quantile of the absolute error to 0.4 % (its cell's middle); None of no rows."""
         if not self.n:
             return None
         rank = max(int(np.ceil(q * self.n)), 1)
@@ -102,9 +103,9 @@ class ResidualSummary:
         keys, where = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
         counts = np.zeros(len(keys), dtype=np.int64)
         np.add.at(counts, where, np.concatenate([self.counts, other.counts]))
-        moments = [getattr(self, name).merge(getattr(other, name)) for name in _FIELDS]
-        joint = self.joint + other.joint
-        return type(self)(self.center, *moments, keys, counts, joint, self.unlabelled + other.unlabelled)
+        e, a, s, t, p = (getattr(self, name).merge(getattr(other, name)) for name in _FIELDS)
+        unlabelled = self.unlabelled + other.unlabelled
+        return type(self)(self.center, e, a, s, t, p, keys, counts, self.joint + other.joint, unlabelled)
 
     def to_bytes(self) -> bytes:
         moments = np.stack([getattr(self, name).to_array() for name in _FIELDS])
@@ -115,6 +116,7 @@ class ResidualSummary:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         header, arrays = unpack("residuals", data)
-        rows = arrays.pop("moments")
+        fields: dict[str, Any] = {**header, **arrays}
+        rows = fields.pop("moments")
         moments = {name: Moments.from_array(row) for name, row in zip(_FIELDS, rows, strict=True)}
-        return cls(**header, **moments, **arrays)
+        return cls(**fields, **moments)

@@ -185,6 +185,7 @@ class Parts(Response):
                 for at in range(0, len(part), CHUNK):
                     piece = part[at : at + CHUNK]
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await asyncio.sleep(0)  # let others in, and notice that the client has gone
         await send({"type": "http.response.body", "body": b""})
 
 

@@ -2,13 +2,15 @@
 
 uvicorn bounds neither the time to send a request's head nor the time to take a response. Here every
 connection is at every moment under exactly one deadline: handshake and head ``HEAD_S``, the whole request
-``REQUEST_S``, idle between requests ``IDLE_S``. When the table is full the connection that has been idle
-longest is closed, or the one answering longest when none is idle: a scrape is let in, whoever holds on.
+``REQUEST_S``, idle between requests ``IDLE_S``. When the table is full the connection that has not changed
+its phase for longest is closed: a scrape takes milliseconds and gets through, whoever else holds on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from typing import Any
 
 from uvicorn.config import Config
@@ -23,33 +25,30 @@ MAX_HEAD_BYTES = 16 * 1024
 
 
 class Peers:
-    """The open connections, longest in their present phase first."""
+    """The open connections, longest in their present phase (opening, answering, idle) first."""
 
-    def __init__(self, limit: int = MAX_CONNECTIONS) -> None:
-        self.limit = limit
-        self._idle: dict[GuardedProtocol, None] = {}
-        self._busy: dict[GuardedProtocol, None] = {}
+    def __init__(self) -> None:
+        self._open: dict[GuardedProtocol, None] = {}
 
     def __len__(self) -> int:
-        return len(self._idle) + len(self._busy)
+        return len(self._open)
 
-    def place(self, peer: GuardedProtocol, *, busy: bool) -> None:
+    def place(self, peer: GuardedProtocol) -> None:
+        """Add a connection, or note that its phase has changed."""
         self.remove(peer)
-        (self._busy if busy else self._idle)[peer] = None
+        self._open[peer] = None
 
     def remove(self, peer: GuardedProtocol) -> None:
-        self._idle.pop(peer, None)
-        self._busy.pop(peer, None)
+        self._open.pop(peer, None)
 
-    def make_room(self) -> None:
-        """Close connections until there is room for one more."""
-        while len(self) >= self.limit:
-            peer = next(iter(self._idle or self._busy))
+    def drop_oldest(self) -> None:
+        """Close the connection that is longest in its phase, if there is any."""
+        for peer in self._open:
             self.remove(peer)
-            peer.drop()
+            return peer.drop()
 
     def drop_all(self) -> None:
-        for peer in [*self._idle, *self._busy]:
+        for peer in list(self._open):
             peer.drop()
 
 
@@ -63,23 +62,25 @@ class GuardedProtocol(H11Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
+        client: socket.socket,
         peers: Peers,
         head_s: float = HEAD_S,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._client = client
         self._peers = peers
         self._head_s = head_s
         self._deadline: asyncio.TimerHandle | None = None
-        self.connected = False
-        self.opening: asyncio.Task[None] | None = None
-        peers.place(self, busy=False)
+        self._connected = False
+        peers.place(self)
 
     def drop(self) -> None:
         """Close at once, whatever is going on."""
-        if self.connected:
+        if self._connected:
             self.transport.abort()
-        elif self.opening is not None:
-            self.opening.cancel()
+        else:  # in its handshake, which ends with the stream
+            with contextlib.suppress(OSError):
+                self._client.shutdown(socket.SHUT_RDWR)
 
     def _due(self, seconds: float | None) -> None:
         if self._deadline is not None:
@@ -92,7 +93,7 @@ class GuardedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.connected = True
+        self._connected = True
         self._due(self._head_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,7 +111,7 @@ class GuardedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         self._due(None)
-        self._peers.place(self, busy=False)
+        self._peers.place(self)
         super().on_response_complete()
         if self._answering:  # a pipelined request was waiting
             self._begun()
@@ -124,4 +125,4 @@ class GuardedProtocol(H11Protocol):
     def _begun(self) -> None:
         if self._answering:
             self._due(REQUEST_S)
-            self._peers.place(self, busy=True)
+            self._peers.place(self)

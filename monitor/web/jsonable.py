@@ -49,8 +49,8 @@ def time_or_none(time_us: int | None) -> str | None:
 
 def window_json(window: Window | None) -> dict[str, str | None]:
     return {
-        "window_start": window and to_rfc3339(window.start_us),
-        "window_end": window and to_rfc3339(window.end_us),
+        "window_start": time_or_none(window.start_us if window else None),
+        "window_end": time_or_none(window.end_us if window else None),
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 from starlette.datastructures import QueryParams
 
@@ -66,9 +67,11 @@ def series_query(params: QueryParams) -> ResultsQuery:
     for name in ("model", "metric"):
         if not given.get(name):
             raise BadRequest(f"parameter {name!r} is missing; a series needs model and metric")
-    names = {name: given.get(name, "") for name in SERIES}
-    names["version"] = names["version"] or ALL_VERSIONS
-    return ResultsQuery(**names, limit=limit(given, 200, 5_000))
+    names: dict[str, Any] = {"version": ALL_VERSIONS} | {
+        name: value for name, value in given.items() if name != "limit"
+    }
+    rows = limit(given, 200, 5_000)
+    return replace(ResultsQuery("", "", "", "", "", "", "", limit=rows), **names)
 
 
 def alert_filter(params: QueryParams) -> dict[str, str]:

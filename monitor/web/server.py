@@ -1,6 +1,6 @@
 """The HTTP server: uvicorn's protocol on an event loop in a thread of its own, under limits.
 
-Own accept loop, because only there can the table of connections (see ``connection``) cover TLS handshakes
+It accepts by itself, because only so can the table of connections (see ``connection``) cover TLS handshakes
 as well, and can every new connection get the certificate that is on disk at that moment.
 """
 
@@ -19,11 +19,12 @@ from uvicorn.server import ServerState
 
 from monitor.errors import ConfigError
 from monitor.web.auth import BasicAuth
-from monitor.web.connection import HEAD_S, IDLE_S, MAX_HEAD_BYTES, GuardedProtocol, Peers
+from monitor.web.connection import HEAD_S, IDLE_S, MAX_CONNECTIONS, MAX_HEAD_BYTES, GuardedProtocol, Peers
 from monitor.web.tls import Certificates, Tls
 
 STOP_S = 3.0
 BACKLOG = 1024
+ACCEPTS_AT_ONCE = 64
 
 
 class Server:
@@ -57,13 +58,14 @@ class Server:
         tls: Tls | None = None,
         basic_auth: Mapping[str, str] | None = None,
         *,
-        max_connections: int = 400,
+        max_connections: int = MAX_CONNECTIONS,
         head_s: float = HEAD_S,
     ) -> None:
         self._head_s = head_s
         self._auth = BasicAuth(app, basic_auth or {})
         self._certificates = Certificates(tls) if tls else None
-        self._peers = Peers(max_connections)
+        self._max_connections = max_connections
+        self._peers = Peers()
         self._state = ServerState()
         self._opening: set[asyncio.Task[None]] = set()
         self._config = Config(
@@ -125,49 +127,60 @@ class Server:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._accept)
         self._started.set()
-        accepting = asyncio.create_task(self._accept())
         await self._stopping.wait()
-        accepting.cancel()
-        await asyncio.wait([accepting])
-        for peer in list(self._state.connections):
-            peer.shutdown()
+        self._loop.remove_reader(self._socket)
+        for connection in list(self._state.connections):
+            connection.shutdown()
         deadline = self._loop.time() + STOP_S
         while self._peers and self._state.tasks and self._loop.time() < deadline:
             await asyncio.sleep(0.02)
         self._peers.drop_all()
         if pending := [*self._state.tasks, *self._opening]:
             await asyncio.wait(pending, timeout=0.5)
+        self._peers.drop_all()
         await asyncio.sleep(0)  # let aborted transports close
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._peers.make_room()
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
             try:
-                client, _ = await loop.sock_accept(self._socket)
-            except OSError:  # out of file descriptors, or the client is gone already
-                await asyncio.sleep(0.05)
-                continue
-            self._peers.make_room()
-            protocol = GuardedProtocol(
-                self._config, self._state, {}, loop, peers=self._peers, head_s=self._head_s
-            )
-            protocol.opening = task = loop.create_task(self._open(client, protocol))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+                client, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # the client is gone already, or there are no file descriptors left
+                self._peers.drop_oldest()
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._socket)
+                loop.call_later(0.05, self._accept_again)
+                return
+            client.setblocking(False)
+            self._admit(client)
+
+    def _accept_again(self) -> None:
+        if not self._stopping.is_set():
+            asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _admit(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while len(self._peers) >= self._max_connections:
+            self._peers.drop_oldest()
+        protocol = GuardedProtocol(
+            self._config, self._state, {}, loop, client=client, peers=self._peers, head_s=self._head_s
+        )
+        task = loop.create_task(self._open(client, protocol))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
 
     async def _open(self, client: socket.socket, protocol: GuardedProtocol) -> None:
         options: dict[str, Any] = {}
+        if self._certificates:
+            options = {"ssl": self._certificates.context(), "ssl_handshake_timeout": self._head_s}
+            options["ssl_shutdown_timeout"] = 1.0
         try:
-            if self._certificates:
-                options = {"ssl": self._certificates.context(), "ssl_handshake_timeout": self._head_s}
-                options["ssl_shutdown_timeout"] = 1.0
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, client, **options)
-        except (OSError, asyncio.CancelledError):  # a failed handshake; its transport closes the socket
+        except OSError:  # the handshake failed; its transport closes the socket
             self._peers.remove(protocol)
-            if not protocol.connected:
-                client.close()
 
 
 def _bind(listen: str) -> socket.socket:

@@ -8,8 +8,9 @@ import numpy as np
 
 from monitor.metrics.fairness.gaps import GAPS, TASKS, measure
 from monitor.metrics.groups import RATES, GroupData
-from monitor.metrics.intervals import pivot
+from monitor.metrics.intervals import Interval, percentile, pivot
 from monitor.metrics.registry import Outcome, metric
+from monitor.summaries import FloatArray
 
 
 @metric("disparate_impact", check="fairness", subject="gap", applies=TASKS, unit="ratio", high=math.inf)
@@ -46,8 +47,14 @@ def disparate_impact(data: GroupData) -> Outcome:
     drawn = rate(data.draws["all"])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.delete(drawn, at, axis=1).min(1) / drawn[:, at]
-        lower, upper = (
-            pivot(math.log(others[worst]), np.log(ratios), -np.inf, np.inf) if others[worst] else (None,) * 2
-        )
-    bounds = (None, None) if lower is None or upper is None else (math.exp(lower), math.exp(upper))
-    return Outcome(others[worst], "ok", *bounds, n, detail={"lowest": worst, "privileged": data.privileged})
+        lower, upper = _log_pivot(others[worst], ratios)
+    detail = {"lowest": worst, "privileged": data.privileged}
+    return Outcome(others[worst], "ok", lower, upper, n, detail=detail)
+
+
+def _log_pivot(value: float, ratios: FloatArray) -> Interval:
+    """Return the pivotal interval on the log scale; at 0 that of the draws."""
+    if value == 0:
+        return percentile(ratios)
+    lower, upper = pivot(math.log(value), np.log(ratios), -np.inf, np.inf)
+    return (None, None) if lower is None or upper is None else (math.exp(lower), math.exp(upper))

@@ -30,14 +30,26 @@ class Gap:
     reference: str
 
 
+HARDT = "Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning, NeurIPS"
+CHOULDECHOVA = "Chouldechova (2017), Fair prediction with disparate impact, Big Data 5"
 GAPS = (
-    Gap("demographic_parity", ("selection_rate",), "are all groups selected equally often?", "Agarwal et al. (2018), A Reductions Approach to Fair Classification, ICML"),
-    Gap("equalized_odds", ("tpr", "fpr"), "are both true and false positive rates equal? (the worse of the two)", "Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning, NeurIPS"),
-    Gap("equal_opportunity", ("tpr",), "is who deserves the positive class found equally often?", "Hardt, Price, Srebro (2016), Equality of Opportunity in Supervised Learning, NeurIPS"),
-    Gap("false_positive_rate", ("fpr",), "is who does not deserve the positive class given it equally often?", "Chouldechova (2017), Fair prediction with disparate impact, Big Data 5"),
-    Gap("predictive_parity", ("precision",), "is a positive prediction equally often right?", "Chouldechova (2017), Fair prediction with disparate impact, Big Data 5"),
-    Gap("accuracy_parity", ("accuracy",), "is the model equally often right?", "Berk et al. (2021), Fairness in Criminal Justice Risk Assessments, Sociological Methods & Research 50"),
-)  # fmt: skip
+    Gap(
+        "demographic_parity",
+        ("selection_rate",),
+        "are all groups selected equally often?",
+        "Agarwal et al. (2018), A Reductions Approach to Fair Classification, ICML",
+    ),
+    Gap("equalized_odds", ("tpr", "fpr"), "are true and false positive rates both equal?", HARDT),
+    Gap("equal_opportunity", ("tpr",), "is the positive class found equally often?", HARDT),
+    Gap("false_positive_rate", ("fpr",), "are false alarms equally frequent?", CHOULDECHOVA),
+    Gap("predictive_parity", ("precision",), "is a positive prediction equally often right?", CHOULDECHOVA),
+    Gap(
+        "accuracy_parity",
+        ("accuracy",),
+        "is the model equally often right?",
+        "Berk et al. (2021), Fairness in Criminal Justice Risk Assessments, Sociol. Methods & Research 50",
+    ),
+)
 
 
 def difference(rates: FloatArray) -> FloatArray:
@@ -66,12 +78,14 @@ def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
     n = sum(sizes[name] for name in eligible)
     if any(len(values) < 2 for values in rates.values()):
         reason = f"fewer than two groups of {data.min_group_size} or more rows have this rate"
-        return Outcome.none("insufficient_samples", reason, n=n, **detail)
+        return Outcome.none("insufficient_samples", reason, n=n, detail=detail)
     frame = data.frames[rows]
     column = (frame.ratio() if as_ratio else frame.difference())[list(gap.rates)]
     value = float(column.min() if as_ratio else column.max())
     if column.isna().any():
-        return Outcome.none("single_class", "every group's rate is 0, so there is no ratio", n=n, **detail)
+        return Outcome.none(
+            "single_class", "every group's rate is 0, so there is no ratio", n=n, detail=detail
+        )
     lower, upper = interval(data, bases, value, as_ratio=as_ratio)
     return Outcome(value, "ok", lower, upper, n, detail=detail)
 
@@ -129,12 +143,13 @@ def _register(gap: Gap, *, as_ratio: bool) -> None:
         else "0 means parity, 1 the largest gap there is"
     )
     worst = "" if len(gap.rates) == 1 else f"; the {'smaller' if as_ratio else 'larger'} of the two"
+    rest = ", accuracy excepted" if "accuracy" in gap.rates else ""
     function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
 
-    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is fairlearn's ``MetricFrame`` on the
-    counted cells; the 95 % interval a pivotal bootstrap of those cells. Groups below ``min_group_size`` and
-    groups without the rate are left out and listed in ``detail``; fewer than two left is
-    ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{", accuracy excepted" if "accuracy" in gap.rates else ""}.
+    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is that of fairlearn's
+    ``MetricFrame`` on the counted cells, the 95 % interval a pivotal bootstrap of those cells. Groups
+    below ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than
+    two left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
 
     References
     ----------

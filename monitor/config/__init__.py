@@ -1,0 +1,73 @@
+"""The configuration: strict models over a safe YAML reader.
+
+``load(path)`` returns a :class:`Config` or raises :class:`~monitor.errors.ConfigError` with every problem.
+"""
+
+from monitor.config.actions import WebhookAction
+from monitor.config.alerts import (
+    Alert,
+    Critical,
+    FalseAlarms,
+    Rate,
+    ReferenceSd,
+    RelativeToReference,
+    Retrain,
+    Streak,
+    When,
+)
+from monitor.config.checks import (
+    Checks,
+    Drift,
+    Estimate,
+    Explain,
+    ExplainModel,
+    Fairness,
+    Performance,
+    Quality,
+)
+from monitor.config.load import json_schema, load
+from monitor.config.models import Columns, Model, Reference, Stream, WindowConfig
+from monitor.config.root import BasicAuth, Config, Log, Scheduler, Server, Store, Tls
+from monitor.config.secret import Secret
+from monitor.config.sources import FilesSource, KafkaSource, MemorySource, OAuth, Security
+
+__all__ = [
+    "Alert",
+    "BasicAuth",
+    "Checks",
+    "Columns",
+    "Config",
+    "Critical",
+    "Drift",
+    "Estimate",
+    "Explain",
+    "ExplainModel",
+    "Fairness",
+    "FalseAlarms",
+    "FilesSource",
+    "KafkaSource",
+    "Log",
+    "MemorySource",
+    "Model",
+    "OAuth",
+    "Performance",
+    "Quality",
+    "Rate",
+    "Reference",
+    "ReferenceSd",
+    "RelativeToReference",
+    "Retrain",
+    "Scheduler",
+    "Secret",
+    "Security",
+    "Server",
+    "Store",
+    "Stream",
+    "Streak",
+    "Tls",
+    "WebhookAction",
+    "When",
+    "WindowConfig",
+    "json_schema",
+    "load",
+]

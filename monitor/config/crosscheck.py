@@ -1,0 +1,260 @@
+"""What must hold between sections: names that exist, settings that agree, rules that can ever fire.
+
+Each check yields the location and one sentence. Where a name counts as declared, the *file* decides and not
+the models, so that one wrong source does not make every stream that names it wrong too.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator
+from urllib.parse import urlsplit
+
+from monitor.config.actions import WebhookAction
+from monitor.config.alert_checks import alert_problems
+from monitor.config.base import Section
+from monitor.config.document import Part
+from monitor.config.models import Columns, Model, Stream
+from monitor.config.problems import listed, unknown
+from monitor.config.root import Config
+from monitor.config.sources import FilesSource, KafkaSource, Security
+
+Loc = tuple[Part, ...]
+Found = Iterator[tuple[Loc, str]]
+Declared = Callable[[Loc], list[str]]
+"""The keys of the mapping, or the names in the list, that the file has at a location."""
+
+
+def cross_check(config: Config, declared: Declared) -> Found:
+    """Yield the location and sentence of everything that does not fit together."""
+    for name, source in config.sources.items():
+        if isinstance(source, KafkaSource):
+            for loc, text in _security(source.security, source.bootstrap_servers):
+                yield ("sources", name, "security", *loc), text
+    for name, action in config.actions.items():
+        for loc, text in _action(action):
+            yield ("actions", name, *loc), text
+    if config.server.basic_auth and config.server.basic_auth_users:
+        yield ("server", "basic_auth"), "is given beside basic_auth_users; give one of the two"
+    yield from _unique(("models",), [model.name for model in config.models])
+    yield from _streams(config, declared)
+    for i, model in enumerate(config.models):
+        for loc, text in _model(config, model, lambda rest, i=i: declared(("models", i, *rest))):  # type: ignore[misc]
+            yield ("models", i, *loc), text
+        for j, one in enumerate(model.retrain.actions if model.retrain else ()):
+            if one not in (actions := declared(("actions",))):
+                yield ("models", i, "retrain", "actions", j), unknown("action", one, actions)
+
+
+def _unique(loc: Loc, names: Iterable[str]) -> Found:
+    seen: set[str] = set()
+    for i, name in enumerate(names):
+        if name in seen:
+            yield (*loc, i, "name"), f"{name!r} is taken by an earlier one; names must be unique"
+        seen.add(name)
+
+
+def _either(section: Section, first: str, second: str) -> Found:
+    if getattr(section, first) and getattr(section, second):
+        yield (second,), f"is given beside {first}; give one of the two"
+
+
+def _security(security: Security, servers: str) -> Found:
+    from monitor.actions.addresses import is_loopback_name
+
+    yield from _either(security, "password", "password_file")
+    yield from _either(security, "key_password", "key_password_file")
+    if security.key_file and not security.cert_file:
+        yield ("key_file",), "is given without cert_file; mutual TLS needs both"
+    if security.cert_file and not security.key_file:
+        yield ("cert_file",), "is given without key_file; mutual TLS needs both"
+    if not security.protocol.startswith("SASL"):
+        for key in ("mechanism", "username", "password", "password_file", "oauth"):
+            if getattr(security, key):
+                yield (
+                    (key,),
+                    f"has no effect with protocol {security.protocol}; it needs SASL_SSL or SASL_PLAINTEXT",
+                )
+        return
+    if not security.mechanism:
+        yield (), "mechanism is missing; SASL needs PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+    elif security.mechanism == "OAUTHBEARER":
+        yield from _oauth(security)
+    elif not (security.username and security.sasl_password):
+        yield (), f"mechanism {security.mechanism} needs username, and password or password_file"
+    hosts = [server.rpartition(":")[0].strip("[]") for server in servers.split(",")]
+    far = [host for host in hosts if not is_loopback_name(host)]
+    if security.protocol == "SASL_PLAINTEXT" and far and not security.allow_plaintext_password:
+        yield (
+            ("protocol",),
+            (
+                f"SASL_PLAINTEXT would send the password unprotected to {listed(far, 3)}; use SASL_SSL, or "
+                "set allow_plaintext_password: true"
+            ),
+        )
+
+
+def _oauth(security: Security) -> Found:
+    if not security.oauth:
+        yield (), "mechanism OAUTHBEARER needs oauth with token_url, client_id and client_secret"
+        return
+    for _, text in _either(security.oauth, "client_secret", "client_secret_file"):
+        yield ("oauth", "client_secret_file"), text
+    if not security.oauth.secret:
+        yield ("oauth",), "client_secret is missing; give client_secret or client_secret_file"
+    yield from ((("oauth", "token_url"), text) for text in _url(security.oauth.token_url, ()))
+
+
+def _url(url: str, allow: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is wrong with the scheme and host of a URL, without repeating the URL."""
+    from monitor.actions.addresses import is_listed, is_loopback_name
+
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in ("https", "http"):
+        yield "must be a URL, https://host[:port]/path"
+        return
+    if is_loopback_name(host) or is_listed(host, allow):
+        return
+    if parts.scheme == "http":
+        yield f"must begin with https://; http is for this machine and allow_hosts, and {host!r} is neither"
+    elif _private(host):
+        yield f"{host} is not a public address; add it or its network to allow_hosts if that is meant"
+
+
+def _private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return False
+
+
+def _action(action: WebhookAction) -> Found:
+    from monitor.actions.signing import parse_secret
+    from monitor.errors import MonitorError
+
+    yield from ((("url",), text) for text in _url(action.url, action.allow_hosts))
+    if not action.secrets:
+        yield (), "a signing secret is missing; give secret, secret_file or secret_env"
+    for key in ("secret", "secret_file", "secret_env"):
+        for i, secret in enumerate(getattr(action, key)):
+            try:
+                parse_secret(secret.reveal())
+            except MonitorError:
+                yield (key, i), "must hold 'whsec_' and then the base64 of 24 to 64 random bytes"
+
+
+def _streams(config: Config, declared: Declared) -> Found:
+    readers: dict[tuple[str, str], tuple[str, str]] = {}
+    for i, model in enumerate(config.models):
+        fairness = "fairness" in declared(("models", i, "checks"))
+        for kind, stream in (("predictions", model.predictions), ("feedback", model.feedback)):
+            if stream is None:
+                continue
+            loc: Loc = ("models", i, kind)
+            for rest, text in _stream(config, stream, declared(("sources",))):
+                yield (*loc, *rest), text
+            place = str(stream.topic or stream.path or "")
+            other, name = readers.setdefault((stream.source, place), (kind, model.name))
+            if place and (other != kind):
+                yield (
+                    (*loc, "topic" if stream.topic else "path"),
+                    f"{place!r} is read as {other} of model {name!r} already; {kind} need their own",
+                )
+            yield from (((*loc, *rest), text) for rest, text in _columns(stream.columns, model, fairness))
+        if model.reference:
+            found = _columns(model.reference.columns, model, fairness)
+            yield from ((("models", i, "reference", *rest), text) for rest, text in found)
+
+
+def _stream(config: Config, stream: Stream, sources: list[str]) -> Found:
+    from monitor.decode import format_names
+
+    if stream.format not in (formats := sorted(format_names())):
+        yield ("format",), unknown("format", stream.format, formats)
+    source = config.sources.get(stream.source)
+    if stream.source not in sources:
+        yield ("source",), unknown("source", stream.source, sources)
+    for kind, needed, other in ((KafkaSource, "topic", "path"), (FilesSource, "path", "topic")):
+        if isinstance(source, kind):
+            if not getattr(stream, needed):
+                yield (), f"{needed} is missing; a {source.kind} source needs it"
+            if getattr(stream, other):
+                yield (other,), f"does not go with a {source.kind} source, which needs {needed}"
+
+
+def _columns(columns: Columns, model: Model, fairness: bool) -> Found:
+    known = [*model.segments, *sensitive_attributes(model)]
+    for name in columns.segments:
+        if name not in known and (model.checks.fairness or not fairness):
+            yield ("columns", name), unknown("column", name, [*Columns.model_fields, *dict.fromkeys(known)])
+
+
+def sensitive_attributes(model: Model) -> list[str]:
+    """Return every single attribute that the fairness check compares or combines, once."""
+    fairness = model.checks.fairness
+    if not fairness:
+        return []
+    return list(dict.fromkeys([*fairness.sensitive, *(a for one in fairness.intersections for a in one)]))
+
+
+def _model(config: Config, model: Model, declared: Declared) -> Found:
+    window = model.window
+    if window.size % window.every:
+        yield ("window", "every"), "must divide size; allowed are size, size/2, size/3 and so on"
+    if model.feedback and window.size + window.label_wait >= config.store.retention:
+        yield (
+            ("window", "label_wait"),
+            (
+                "with size reaches past store.retention, so windows would leave before their labels count; shorten "
+                "it or raise store.retention"
+            ),
+        )
+    if model.features == "infer" and not declared(("reference",)):
+        yield (
+            ("features",),
+            "'infer' needs a reference to take names and kinds from; give reference or a mapping",
+        )
+    yield from _classes(model)
+    yield from _checks(model, declared)
+    yield from _unique(("alerts",), [alert.name for alert in model.alerts])
+    for j, alert in enumerate(model.alerts):
+        for loc, text in alert_problems(alert, model, sensitive_attributes(model), declared):
+            yield ("alerts", j, *loc), text
+    for loc, name in model.retrain.when.names() if model.retrain else ():
+        if name not in (alerts := declared(("alerts",))):
+            yield ("retrain", "when", *loc), unknown("alert", name, alerts)
+
+
+def _classes(model: Model) -> Found:
+    if model.classes is None:
+        return
+    if len(set(model.classes)) < len(model.classes):
+        yield ("classes",), "names a class twice; each must be there once"
+    if model.task not in ("binary", "multiclass"):
+        yield ("classes",), f"has no meaning for task {model.task}; it goes with binary and multiclass"
+    elif model.task == "binary" and len(model.classes) != 2:
+        yield ("classes",), f"must be the two classes of a binary task, not {len(model.classes)}"
+    elif model.task == "binary" and model.positive_class not in model.classes:
+        yield ("positive_class",), unknown("class", model.positive_class, model.classes)
+
+
+def _checks(model: Model, declared: Declared) -> Found:
+    checks = model.checks
+    features = declared(("features",))
+    for i, name in enumerate((checks.drift.columns or ()) if checks.drift else ()):
+        if isinstance(model.features, dict) and name not in features:
+            yield ("checks", "drift", "columns", i), unknown("feature", name, features)
+    attributes = sensitive_attributes(model)
+    for name in checks.fairness.privileged if checks.fairness else ():
+        if name not in attributes:
+            yield ("checks", "fairness", "privileged", name), unknown("sensitive attribute", name, attributes)
+    explained = checks.explain.model if checks.explain else None
+    if explained and explained.kind == "sklearn-joblib" and not explained.allow_pickle:
+        yield (
+            ("checks", "explain", "model"),
+            ("a sklearn-joblib file can run any code when it is loaded; set allow_pickle: true to trust it"),
+        )

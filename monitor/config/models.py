@@ -1,0 +1,159 @@
+"""The ``models`` section: what is monitored, where its events come from and what is asked about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, Tag
+
+from monitor.config.alerts import Alert, Retrain
+from monitor.config.base import (
+    AnyPath,
+    Count,
+    Duration,
+    ExistingFile,
+    Given,
+    Label,
+    Name,
+    Number,
+    PositiveDuration,
+    Section,
+    Share,
+    Text,
+    tagged,
+)
+from monitor.config.checks import Checks
+from monitor.time import DAY_US, MINUTE_US
+from monitor.types import Kind, Task, TimestampUnit
+
+
+class Columns(Section):
+    """Names of the columns; a key beyond these maps a segment or sensitive attribute to its column."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Text] = Field(init=False)
+
+    event_id: Text | None = None
+    """Column of the event id; by default `event_id`."""
+    timestamp: Text | None = None
+    """Column of the event time; by default `timestamp`."""
+    model: Text | None = None
+    """Column of the model's name; by default `model`."""
+    version: Text | None = None
+    """Column of the model's version; by default `version`."""
+    prediction: Text | None = None
+    """Column of the predicted class or number; by default `prediction`."""
+    score: Text | None = None
+    """Column of the score of the positive class; by default `score`."""
+    label: Text | None = None
+    """Column of the truth; by default `label`."""
+    features: dict[str, Text] = Field(default={})
+    """Feature to column, where the names differ."""
+
+    @property
+    def segments(self) -> dict[str, str]:
+        """Segment or sensitive attribute to its column, where the names differ."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Stream(Section):
+    """Where events come from."""
+
+    source: Text
+    """Name of a source."""
+    topic: Text | None = None
+    """Topic to read; required with a kafka source."""
+    path: AnyPath | None = None
+    """Files to read, a glob; required with a files source."""
+    format: Text = "canonical"
+    """Format of the records."""
+    columns: Annotated[Columns, Given] = Columns()
+    """Column names of CSV and Parquet files, where they differ from the canonical ones."""
+    other_models: Literal["quarantine", "ignore"] = "quarantine"
+    """What happens to events that name another model."""
+
+
+class Reference(Section):
+    """The data that windows are compared with: what the model was trained or accepted on."""
+
+    path: ExistingFile
+    """The file."""
+    format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
+    """Its format; `auto` goes by the name's ending."""
+    columns: Annotated[Columns, Given] = Columns()
+    """Its column names, where they differ from the canonical ones."""
+    sample: Count = 10_000
+    """Rows kept, chosen by a fixed seed, for explanations; the profile itself counts every row."""
+
+
+class WindowConfig(Section):
+    """Shape of the windows of event time in which metrics are computed."""
+
+    size: PositiveDuration
+    """Length of a window; a multiple of `every`."""
+    every: PositiveDuration = 0
+    """Time from one window's start to the next; by default `size`. Shorter gives sliding windows."""
+    lateness: Duration = 5 * MINUTE_US
+    """A window is first asked when the watermark is this far past its end."""
+    label_wait: Duration = 7 * DAY_US
+    """Longest wait for labels before metrics that need them are computed anyway."""
+    min_label_coverage: Share = 0.8
+    """Share of predictions with a label from which such metrics are computed at once."""
+
+    def model_post_init(self, context: Any) -> None:
+        """Fill in ``every``, which follows ``size`` where it is not given."""
+        if not self.every:
+            object.__setattr__(self, "every", self.size)
+
+
+def _features(value: Any) -> str | None:
+    return "map" if isinstance(value, dict) else "infer" if value == "infer" else None
+
+
+_FEATURES = "must be 'infer' or a mapping from feature to numeric, categorical, boolean, text or embedding"
+
+
+class Model(Section):
+    """A monitored model."""
+
+    NEGATIVES: ClassVar = {"true": "false", "false": "true", "0": "1", "True": "False", "yes": "no"}
+
+    name: Name
+    """Unique; the value of the label `model` everywhere."""
+    task: Task
+    """What the model predicts."""
+    predictions: Stream
+    """Where its predictions come from."""
+    feedback: Stream | None = None
+    """Where labels come from, at any later time."""
+    features: Annotated[
+        Annotated[Literal["infer"], Tag("infer")] | Annotated[dict[str, Kind], Tag("map")],
+        tagged(_features, _FEATURES),
+    ] = "infer"
+    """Feature to kind; `infer` takes names and kinds from the reference."""
+    positive_class: Label = "1"
+    """Binary tasks: the class that a score speaks of and whose rates are compared."""
+    threshold: Number = 0.5
+    """Binary tasks: a score from here on counts as the positive class where no prediction is logged."""
+    classes: Annotated[tuple[Label, ...], Field(min_length=2)] | None = None
+    """All classes, where they are to be fixed."""
+    reference: Reference | None = None
+    """Data to compare windows with."""
+    window: WindowConfig
+    """Shape of the windows."""
+    segments: tuple[Text, ...] = ()
+    """Features or names in the events' `segments` by whose values metrics are also computed."""
+    timestamp_unit: TimestampUnit = "rfc3339"
+    """Unit of the events' times; with `rfc3339` a number is rejected rather than guessed at."""
+    checks: Annotated[Checks, Given] = Checks()
+    """Which metrics are computed."""
+    alerts: tuple[Alert, ...] = ()
+    """Bounds on metrics."""
+    retrain: Retrain | None = None
+    """When to ask for a new model."""
+
+    @property
+    def negative_class(self) -> str:
+        """The other class of a binary task: of ``classes``, else the usual opposite, else ``"0"``."""
+        others = [label for label in self.classes or () if label != self.positive_class]
+        return others[0] if others else self.NEGATIVES.get(self.positive_class, "0")

@@ -1,0 +1,221 @@
+"""One turn of the monitor for one model: settle what landed, ask the windows that are due, decide, commit.
+
+The daemon turns it with the clock, the replay with simulated time; both pass the time in, so that what
+follows from the same events at the same moment is the same.
+
+Commit order of one window, all in one transaction: its results, its row in ``windows`` (which cleans it),
+alert states, transitions, retrain state, and the outbox rows of a decision to retrain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from monitor.actions.payload import message_id, retrain_body
+from monitor.engine.duckdb import WindowQuery
+from monitor.engine.reference import Reference
+from monitor.evaluate import Evaluation, Moment, evaluate
+from monitor.metrics import needs_labels
+from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing
+from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
+from monitor.store.outbox import enqueue
+from monitor.store.results import (
+    WindowRow,
+    dirty_windows,
+    read_states,
+    transition_json,
+    window_rows,
+    write_alert_states,
+    write_results,
+    write_retrain_state,
+    write_transitions,
+    write_window,
+)
+from monitor.store.settle import Settled, settle
+from monitor.store.store import Cursor, Store
+from monitor.time import to_rfc3339
+from monitor.types import ModelSpec, Result, Transition, Window
+
+
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """One model with everything its turn needs.
+
+    ``has_feedback``: labels are to be expected. ``config_hash`` goes into the evidence of a request.
+    """
+
+    spec: ModelSpec
+    model: int
+    reference: Reference | None
+    alerts: tuple[AlertRule, ...] = ()
+    retrain: RetrainRule | None = None
+    has_feedback: bool = False
+    config_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window to ask: everything about it, or only what labels change."""
+
+    index: int
+    labelled_only: bool
+    label_wait_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What asking one window brought, once it is committed."""
+
+    window: Window
+    labelled_only: bool
+    evaluation: Evaluation
+    results: tuple[Result, ...]
+    transitions: tuple[Transition, ...]
+    decision: Decision | None
+
+
+class Cycle:
+    """The turns of one model; alert states are kept here and in the store alike."""
+
+    def __init__(self, store: Store, cursor: Cursor, monitored: Monitored) -> None:
+        self.store, self.cursor, self.monitored = store, cursor, monitored
+        model = monitored.model
+        states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]
+        names = {rule.name for rule in monitored.alerts}
+        self.states: dict[tuple[str, Series], AlertState] = {
+            (s.alert, s.series): s for s in states if s.alert in names
+        }
+        retrain = read_states(cursor, "retrain_states", model)
+        self.retrain = RetrainState.from_json(retrain[0]) if retrain else RetrainState()
+
+    def settle(self) -> Settled:
+        """Free what landed of duplicates and mark the windows that it touches."""
+        return settle(self.store, self.cursor, self.monitored.spec)
+
+    def due(self, watermark_us: int) -> list[Due]:
+        """Return the windows to ask now that event time has come to ``watermark_us``, oldest first."""
+        spec, model = self.monitored.spec.window, self.monitored.model
+        rows = window_rows(self.cursor, model)
+        due: dict[int, Due] = {}
+        for index, (features, _) in dirty_windows(self.cursor, model).items():
+            end = spec.at(index).end_us
+            if end + spec.lateness_us <= watermark_us:
+                labelled_only = not features and index in rows
+                due[index] = Due(index, labelled_only, end + spec.label_wait_us <= watermark_us)
+        if self.monitored.has_feedback:
+            for index, row in rows.items():
+                over = spec.at(index).end_us + spec.label_wait_us <= watermark_us
+                if over and not row.labels_complete and index not in due:
+                    due[index] = Due(index, True, True)
+        return [due[index] for index in sorted(due)]
+
+    def advance(self, watermark_us: int) -> None:
+        """Store how far event time has come; it never goes back."""
+        with self.store.write(self.cursor):
+            self.cursor.execute(
+                "UPDATE models SET watermark_us = greatest(watermark_us, ?) WHERE id = ?",
+                [watermark_us, self.monitored.model],
+            )
+
+    def ask(self, due: Due, *, now_us: int, as_of_us: int | None = None) -> Answer:
+        """Evaluate one window, step the rules, decide, and commit it all."""
+        monitored, window = self.monitored, self.monitored.spec.window.at(due.index)
+        query = WindowQuery(self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us)
+        moment = Moment(monitored.has_feedback, due.label_wait_over)
+        evaluation = evaluate(query, monitored.reference, moment=moment, labelled_only=due.labelled_only)
+        before = window_rows(self.cursor, monitored.model).get(due.index)
+        row = WindowRow(due.index, before.revision + 1 if before else 1, evaluation.labels != "awaiting")
+        results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
+        states, transitions = evaluate_rules(monitored.alerts, self.states, results, now_us)
+        retrain, decision = self._decide(states, transitions, window, now_us)
+        labelled = [(result, needs_labels(result.metric)) for result in results]
+        with self.store.write(self.cursor) as cursor:
+            write_results(cursor, monitored.model, window, labelled, labelled_only=due.labelled_only)
+            write_window(cursor, monitored.model, window, row, coverage=evaluation.coverage, now_us=now_us)
+            self._write_decisions(states, transitions, retrain, decision, results, now_us)
+        self.states, self.retrain = states, retrain
+        return Answer(window, due.labelled_only, evaluation, results, tuple(transitions), decision)
+
+    def release(self, *, now_us: int) -> Decision | None:
+        """Act on a request to retrain that a cooldown has held back; return it if it is made now."""
+        if not self.retrain.held:
+            return None
+        retrain, decision = self._decide(self.states, (), Window(now_us, now_us), now_us)
+        if retrain != self.retrain:
+            with self.store.write(self.cursor):
+                self._write_decisions(self.states, (), retrain, decision, (), now_us)
+            self.retrain = retrain
+        return decision
+
+    def _decide(
+        self,
+        states: Mapping[tuple[str, Series], AlertState],
+        transitions: Sequence[Transition],
+        window: Window,
+        now_us: int,
+    ) -> tuple[RetrainState, Decision | None]:
+        rule = self.monitored.retrain
+        if rule is None:
+            return self.retrain, None
+        names = firing(states.values())
+        return decide(rule, self.retrain, names, window=window, transitions=transitions, at_us=now_us)
+
+    def _write_decisions(
+        self,
+        states: Mapping[tuple[str, Series], AlertState],
+        transitions: Sequence[Transition],
+        retrain: RetrainState,
+        decision: Decision | None,
+        results: Sequence[Result],
+        now_us: int,
+    ) -> None:
+        monitored, cursor = self.monitored, self.cursor
+        changed = {
+            (name, "\x1f".join(series)): state.to_json()
+            for (name, series), state in states.items()
+            if self.states.get((name, series)) is not state
+        }
+        write_alert_states(cursor, monitored.model, changed)
+        bodies = [transition_json(one) for one in transitions]
+        if decision is not None and monitored.retrain is not None:
+            bodies.append(decision_json(decision))
+            watched = [s for s in states.values() if s.phase == "firing" and s.alert in decision.alerts]
+            metrics = {(s.series[2], s.series) for s in watched}
+            evidence = sorted(results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series))
+            body = retrain_body(
+                decision,
+                watched,
+                evidence=[r for r in evidence if r.state == "ok"],
+                reference_id=monitored.reference.id if monitored.reference else None,
+                config_hash=monitored.config_hash,
+            )
+            for action in monitored.retrain.actions:
+                enqueue(
+                    cursor, id=message_id(decision.id, action), model=decision.model, rule=decision.rule,
+                    action=action, body=body, now_us=now_us,
+                )  # fmt: skip
+        write_transitions(cursor, monitored.model, bodies, now_us)
+        if retrain != self.retrain:
+            write_retrain_state(cursor, monitored.model, retrain.to_json())
+
+
+def decision_json(one: Decision) -> dict[str, object]:
+    """Return the public JSON form of a decision to retrain."""
+    return {
+        "kind": "retrain", "model": one.model, "rule": one.rule, "id": one.id, "alerts": list(one.alerts),
+        "window_start": to_rfc3339(one.window.start_us), "window_end": to_rfc3339(one.window.end_us),
+        "at": to_rfc3339(one.at_us),
+    }  # fmt: skip
+
+
+def turn(
+    cycle: Cycle, watermark_us: int, *, now_us: int, on_answer: Callable[[Answer], None] = lambda _: None
+) -> Settled:
+    """Make one whole turn: settle, ask all that is due, act on what was held back."""
+    settled = cycle.settle()
+    for due in cycle.due(watermark_us):
+        on_answer(cycle.ask(due, now_us=now_us))
+    cycle.advance(watermark_us)
+    cycle.release(now_us=now_us)
+    return settled

@@ -1,0 +1,35 @@
+"""Hellinger distance."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from monitor.metrics.columns import ColumnPair
+from monitor.metrics.drift.psi_critical import critical
+from monitor.metrics.registry import Outcome, metric
+
+
+@metric(
+    "hellinger",
+    check="drift",
+    subject="column",
+    applies={"numeric", "categorical"},
+    unit="distance",
+    needs_reference=True,
+)
+def hellinger(pair: ColumnPair) -> Outcome:
+    """Hellinger distance between the binned distributions.
+
+    sqrt(1/2 x sum of (sqrt p - sqrt q)²) over the frozen bins of ``psi``, without smoothing. A metric in
+    [0, 1]; 0 means equal shares, 1 no overlap. ``detail`` has the ``critical`` value at alpha,
+    sqrt(psi_critical / 8).
+
+    References
+    ----------
+    Hellinger (1909), Neue Begruendung der Theorie quadratischer Formen, J. reine angew. Math. 136.
+    """
+    p, q = (side / side.sum() for side in pair.binned)
+    value = math.sqrt(min(float(np.square(np.sqrt(p) - np.sqrt(q)).sum()) / 2, 1.0))
+    return pair.outcome(value, critical=math.sqrt(critical(*pair.binned, pair.alpha) / 8))

@@ -1,0 +1,26 @@
+"""L-infinity distance of two categorical distributions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.metrics.columns import ColumnPair
+from monitor.metrics.registry import Outcome, metric
+
+
+@metric(
+    "l_infinity", check="drift", subject="column", applies={"categorical"}, unit="ratio", needs_reference=True
+)
+def l_infinity(pair: ColumnPair) -> Outcome:
+    """Largest change of any one category's share.
+
+    max over the frozen bins of |q - p|, *never seen before* and *missing* being bins. In [0, 1]; 0 means
+    equal shares, 1 that all rows moved. ``detail`` names the category.
+
+    References
+    ----------
+    Breck et al. (2019), Data validation for machine learning, MLSys.
+    """
+    p, q = (side / side.sum() for side in pair.binned)
+    change = np.abs(q - p)
+    return pair.outcome(float(change.max()), category=pair.bin_labels[int(change.argmax())])

@@ -1,0 +1,63 @@
+"""Expected calibration error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.metrics.intervals import pivot, resample
+from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.tasks import TaskData
+from monitor.summaries import FloatArray, IntArray
+from monitor.summaries.confusion import SCORE_UNIT
+from monitor.summaries.scores import ScoreSummary
+
+BINS = 10
+
+
+@metric(
+    "calibration_error",
+    check="performance",
+    subject="task",
+    applies={"binary"},
+    unit="ratio",
+    needs_labels=True,
+)
+def calibration_error(data: TaskData) -> Outcome:
+    """How far predicted probabilities are from observed frequencies, on average (ECE).
+
+    Sum over 10 equal-count bins of scores of (rows / n) x |mean score - share of positives|; equal scores
+    share a bin. In [0, 1]; 0 means calibrated, but a calibrated model of n rows shows about 1 / sqrt(n).
+    Scores outside [0, 1] are ``not_applicable``. ``detail`` has the reliability curve. Interval: pivotal
+    bootstrap of bin x truth counts.
+
+    References
+    ----------
+    Naeini, Cooper, Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, AAAI.
+    """
+    reason = data.no_probabilities()
+    if reason:
+        return Outcome.none("not_applicable", reason, n=data.labelled)
+    counts, mean = reliability(data.scores[data.positive])
+    value = float(error(counts, mean))
+    lower, upper = pivot(value, error(resample(counts, data.calibration_rng), mean), 0.0, 1.0)
+    curve = {"mean_score": mean.tolist(), "positive_ratio": (counts[1] / counts.sum(0)).tolist()}
+    return Outcome(value, "ok", lower, upper, int(counts.sum()), detail=curve)
+
+
+def reliability(scores: ScoreSummary) -> tuple[IntArray, FloatArray]:
+    """Return rows by truth and bin, int64[2, B], and each bin's mean score; B is 10 or, with ties, fewer."""
+    rows = scores.counts.sum(0)
+    middle = 2 * np.cumsum(rows) - rows  # twice the rank of a cell's middle row
+    held = rows > 0
+    bins = (middle[held] * BINS) // (2 * int(rows.sum()))
+    starts = np.flatnonzero(np.diff(bins, prepend=-1))
+    counts: IntArray = np.add.reduceat(scores.counts[:, held], starts, axis=1)
+    sums = np.add.reduceat(scores.score_sums[held], starts)
+    return counts, sums / SCORE_UNIT / counts.sum(0)
+
+
+def error(counts: IntArray, mean_score: FloatArray) -> FloatArray:
+    """Return the expected calibration error of int64[..., 2, B] counts."""
+    rows = counts.sum(-2)
+    total: FloatArray = np.abs(counts[..., 1, :] - rows * mean_score).sum(-1) / rows.sum(-1)
+    return total

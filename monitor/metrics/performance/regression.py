@@ -1,0 +1,186 @@
+"""Errors of a regression: mean absolute, root mean square, relative, bias, R² and quantiles."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from monitor.metrics.intervals import Interval, normal
+from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.tasks import TaskData
+from monitor.summaries.moments import Moments
+from monitor.summaries.residuals import ResidualSummary
+
+TASKS = frozenset({"regression"})
+
+
+def _of(data: TaskData) -> ResidualSummary:
+    assert data.residuals is not None  # TaskData.lack has answered otherwise
+    return data.residuals
+
+
+def _mean(moments: Moments, low: float = -math.inf) -> Outcome:
+    return Outcome(moments.mean, "ok", *normal(moments.mean, moments.standard_error, low), moments.n)
+
+
+@metric(
+    "mae", check="performance", subject="task", applies=TASKS, unit="label", high=math.inf, needs_labels=True
+)
+def mae(data: TaskData) -> Outcome:
+    """Mean absolute error, in the label's unit.
+
+    Mean of |prediction - truth|; 0 means all right. Interval: central limit theorem over rows.
+
+    References
+    ----------
+    Willmott, Matsuura (2005), Advantages of the mean absolute error over the RMSE, Climate Research 30.
+    """
+    return _mean(_of(data).absolute, low=0.0)
+
+
+@metric(
+    "rmse", check="performance", subject="task", applies=TASKS, unit="label", high=math.inf, needs_labels=True
+)
+def rmse(data: TaskData) -> Outcome:
+    """Root mean squared error, in the label's unit.
+
+    sqrt of the mean of (prediction - truth)²; 0 means all right; large errors weigh most. Interval: root of
+    the central-limit interval of the mean square.
+
+    References
+    ----------
+    Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
+    """
+    squared = _of(data).squared
+    lower, upper = normal(squared.mean, squared.standard_error, low=0.0)
+    bounds: Interval = (
+        (None, None) if lower is None or upper is None else (math.sqrt(lower), math.sqrt(upper))
+    )
+    return Outcome(math.sqrt(squared.mean), "ok", *bounds, squared.n)
+
+
+@metric(
+    "mape", check="performance", subject="task", applies=TASKS, unit="ratio", high=math.inf, needs_labels=True
+)
+def mape(data: TaskData) -> Outcome:
+    """Mean absolute error relative to the truth.
+
+    Mean of |prediction - truth| / |truth| over rows whose truth is not 0 (the others are counted in
+    ``detail``); a ratio, not per cent. 0 means all right. Interval: central limit theorem over rows.
+
+    References
+    ----------
+    Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
+    """
+    residuals = _of(data)
+    detail = {"zero_truths": residuals.zero_truths}
+    if not residuals.percentage.n:
+        return Outcome.none("not_applicable", "every true value is 0", n=residuals.n, detail=detail)
+    outcome = _mean(residuals.percentage, low=0.0)
+    return Outcome(outcome.value, "ok", outcome.lower, outcome.upper, outcome.n, detail=detail)
+
+
+@metric(
+    "mean_error",
+    check="performance",
+    subject="task",
+    applies=TASKS,
+    unit="label",
+    low=-math.inf,
+    high=math.inf,
+    needs_labels=True,
+)
+def mean_error(data: TaskData) -> Outcome:
+    """Mean of prediction minus truth (bias), in the label's unit.
+
+    0 means no bias, above 0 that the model predicts too much. Interval: central limit theorem over rows.
+
+    References
+    ----------
+    Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
+    """
+    return _mean(_of(data).error)
+
+
+@metric(
+    "r2", check="performance", subject="task", applies=TASKS, unit="ratio", low=-math.inf, needs_labels=True
+)
+def r2(data: TaskData) -> Outcome:
+    """Share of the truth's variance that the model explains (R²).
+
+    1 - sum (prediction - truth)² / sum (truth - mean truth)². 1 means all right, 0 no better than the
+    window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method.
+
+    References
+    ----------
+    Kvalseth (1985), Cautionary note about R², The American Statistician 39.
+    """
+    residuals = _of(data)
+    if not residuals.truth.m2:
+        return Outcome.none("single_class", "the true values are constant", n=residuals.n)
+    ratio = residuals.squared.mean / residuals.truth.variance
+    return Outcome(1 - ratio, "ok", *normal(1 - ratio, _r2_error(residuals), high=1.0), residuals.n)
+
+
+def _r2_error(residuals: ResidualSummary) -> float:
+    """Return the delta method's standard error from the joint sums of e² and u = truth - center."""
+    n = residuals.n
+    u, u2, u3, u4, eu, eu2 = (residuals.joint / n).tolist()
+    a, b = residuals.squared.mean, residuals.truth.variance
+    ee = residuals.squared.variance + a * a
+    # v = (truth - mean truth)²; mean of v is b
+    vv = u4 - 4 * u * u3 + 6 * u * u * u2 - 3 * u**4
+    ev = eu2 - 2 * u * eu + u * u * a
+    spread = (ee - a * a) / b**2 - 2 * a * (ev - a * b) / b**3 + a * a * (vv - b * b) / b**4
+    return math.sqrt(max(spread, 0.0) / n) if np.isfinite(spread) else math.inf
+
+
+@metric(
+    "baseline_rmse",
+    check="performance",
+    subject="task",
+    applies=TASKS,
+    unit="label",
+    high=math.inf,
+    needs_labels=True,
+)
+def baseline_rmse(data: TaskData) -> Outcome:
+    """RMSE of always predicting the reference's mean label.
+
+    sqrt of the window's label variance + (its mean - the reference's mean)². A model whose ``rmse`` is not
+    below it has learnt nothing that this window shows.
+
+    References
+    ----------
+    Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
+    """
+    truth = _of(data).truth
+    return Outcome(math.hypot(truth.sd, truth.mean - _of(data).center), n=truth.n)
+
+
+@metric(
+    "median_absolute_error",
+    check="performance",
+    subject="task",
+    applies=TASKS,
+    unit="label",
+    high=math.inf,
+    needs_labels=True,
+)
+def median_absolute_error(data: TaskData) -> Outcome:
+    """Median of the absolute error, in the label's unit; 0.9, 0.95 and 0.99 quantiles in ``detail``.
+
+    From a histogram with cells 0.8 % wide, so within 0.4 %. 0 means that half are exactly right. Interval:
+    order statistics (binomial ranks).
+
+    References
+    ----------
+    David, Nagaraja (2003), Order Statistics, chapter 7.
+    """
+    residuals = _of(data)
+    half = 0.98 / math.sqrt(residuals.n)
+    at = {q: residuals.quantile(q) for q in (0.5, 0.9, 0.95, 0.99)}
+    lower, upper = residuals.quantile(max(0.5 - half, 0.0)), residuals.quantile(min(0.5 + half, 1.0))
+    detail = {str(q): value for q, value in at.items()}
+    return Outcome(at[0.5], "ok", lower, upper, residuals.n, detail=detail)

@@ -1,0 +1,136 @@
+"""Quality of the stream itself: how many rows, how many twice, late or odd; one table of small metrics."""
+
+from __future__ import annotations
+
+import math
+
+from monitor.metrics.intervals import wilson
+from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.window import WindowFacts
+
+TASKS = frozenset({"binary", "multiclass", "regression", "ranking"})
+UNKNOWN = "the store does not count this"
+
+
+def _share(part: int | None, facts: WindowFacts, extra: int = 0) -> Outcome:
+    of = facts.rows + extra
+    if part is None:
+        return Outcome.none("not_applicable", UNKNOWN, n=facts.rows)
+    if not of:
+        return Outcome.none("insufficient_samples", "the window has no rows")
+    return Outcome(part / of, "ok", *wilson(part, of), of)
+
+
+def _count(number: int | None, facts: WindowFacts) -> Outcome:
+    if number is None:
+        return Outcome.none("not_applicable", UNKNOWN, n=facts.rows)
+    return Outcome(float(number), n=facts.rows)
+
+
+@metric("row_count", check="quality", subject="window", applies=TASKS, unit="rows", high=math.inf)
+def row_count(facts: WindowFacts) -> Outcome:
+    """Distinct predictions in the window.
+
+    0 and more; 0 is a value, not a gap: it says that the model was not used or not logged.
+
+    References
+    ----------
+    Breck et al. (2017), The ML test score, IEEE Big Data.
+    """
+    return Outcome(float(facts.rows), n=facts.rows)
+
+
+@metric("row_count_ratio", check="quality", subject="window", applies=TASKS, unit="ratio", high=math.inf)
+def row_count_ratio(facts: WindowFacts) -> Outcome:
+    """Distinct predictions over the median of the trailing windows.
+
+    1 means as many as usual, 0 none. ``not_applicable`` before there is a median above 0.
+
+    References
+    ----------
+    Breck et al. (2017), The ML test score, IEEE Big Data.
+    """
+    if not facts.median_rows:
+        return Outcome.none("not_applicable", "no trailing windows with rows yet", n=facts.rows)
+    return Outcome(facts.rows / facts.median_rows, n=facts.rows)
+
+
+@metric("duplicate_ratio", check="quality", subject="window", applies=TASKS, unit="ratio")
+def duplicate_ratio(facts: WindowFacts) -> Outcome:
+    """Share of the window's events that were redeliveries of one already counted.
+
+    Dropped events over dropped and distinct ones. In [0, 1]; 0 means each came once. Wilson interval.
+
+    References
+    ----------
+    Kleppmann (2017), Designing Data-Intensive Applications, chapter 11.
+    """
+    return _share(facts.duplicates, facts, facts.duplicates or 0)
+
+
+@metric("conflict_ratio", check="quality", subject="window", applies=TASKS, unit="ratio")
+def conflict_ratio(facts: WindowFacts) -> Outcome:
+    """Share of the window's events that reused an id with another payload.
+
+    Over dropped and distinct events; the first payload in log order is kept. In [0, 1]; anything above 0
+    says that a producer's ids are not unique. Wilson interval.
+
+    References
+    ----------
+    Kleppmann (2017), Designing Data-Intensive Applications, chapter 11.
+    """
+    return _share(facts.conflicts, facts, facts.duplicates or 0)
+
+
+@metric("late_ratio", check="quality", subject="window", applies=TASKS, unit="ratio")
+def late_ratio(facts: WindowFacts) -> Outcome:
+    """Share of the window's rows that arrived after it was first evaluated.
+
+    In [0, 1]; 0 means all were in time. They are counted all the same, in a restatement. Wilson interval.
+
+    References
+    ----------
+    Akidau et al. (2015), The dataflow model, VLDB.
+    """
+    return _share(facts.late, facts)
+
+
+@metric("unexpected_fields", check="quality", subject="window", applies=TASKS, unit="fields", high=math.inf)
+def unexpected_fields(facts: WindowFacts) -> Outcome:
+    """Distinct field names in the events that the configuration does not declare.
+
+    0 and more; 0 means that the schema holds.
+
+    References
+    ----------
+    Breck et al. (2019), Data validation for machine learning, MLSys.
+    """
+    return _count(facts.unexpected_fields, facts)
+
+
+@metric("missing_fields", check="quality", subject="window", applies=TASKS, unit="fields", high=math.inf)
+def missing_fields(facts: WindowFacts) -> Outcome:
+    """Declared features that no row of the window has.
+
+    0 and more; 0 means that the schema holds.
+
+    References
+    ----------
+    Breck et al. (2019), Data validation for machine learning, MLSys.
+    """
+    return _count(facts.missing_fields, facts)
+
+
+@metric("staleness_seconds", check="quality", subject="window", applies=TASKS, unit="seconds", high=math.inf)
+def staleness_seconds(facts: WindowFacts) -> Outcome:
+    """Time since the model's latest event, as of the evaluation.
+
+    As-of moment minus the largest event time; 0 when that lies ahead of it.
+
+    References
+    ----------
+    Breck et al. (2017), The ML test score, IEEE Big Data.
+    """
+    if facts.last_event_us is None or facts.as_of_us is None:
+        return Outcome.none("not_applicable", "no event yet", n=facts.rows)
+    return Outcome(max(facts.as_of_us - facts.last_event_us, 0) / 1e6, n=facts.rows)
