@@ -182,7 +182,9 @@ class Cycle:
             bodies.append(decision_json(decision))
             watched = [s for s in states.values() if s.phase == "firing" and s.alert in decision.alerts]
             metrics = {(s.series[2], s.series) for s in watched}
-            evidence = sorted(results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series))
+            evidence = sorted(
+                results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series)
+            )
             body = retrain_body(
                 decision,
                 watched,

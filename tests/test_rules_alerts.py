@@ -152,6 +152,12 @@ def test_no_value_and_too_few_rows_keep_the_phase_and_are_shown() -> None:
         assert (back.phase, back.no_data, transition is not None) == ("ok", False, True)
 
 
+def test_no_data_is_about_the_newest_window_whatever_arrives_after_it() -> None:
+    state, _ = fold(PSI, [result(0, 0.3), result(2, None), result(1, 0.1)])
+    assert state is not None
+    assert (state.phase, state.window, state.no_data) == ("ok", Window(10, 20), True)
+
+
 def test_a_window_counts_when_its_labels_arrive_even_after_newer_windows_were_asked() -> None:
     waiting = [result(i, None, state="awaiting_labels") for i in range(3)]
     state, transitions = fold(PSI, [*waiting, result(0, 0.3), result(1, 0.1)])

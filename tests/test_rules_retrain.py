@@ -78,7 +78,7 @@ def test_an_edge_in_the_cooldown_is_held_and_fires_when_it_ends() -> None:
     assert state.held
     assert len(decisions) == 1
     state, decisions = play(RULE, [ACC, NONE, ACC, *[ACC] * 30])
-    assert [d.at_us // HOUR_US for d in decisions] == [0, 24]
+    assert [(d.at_us // HOUR_US, d.window) for d in decisions] == [(0, window(0)), (24, window(2))]
     assert not state.held
 
 

@@ -236,6 +236,18 @@ def test_a_crash_between_send_and_mark_sends_the_same_message_again(peer: Peer) 
     assert set(outbox.states.values()) == {"delivered"}
 
 
+def test_while_nothing_can_be_marked_sending_stops_soon(peer: Peer) -> None:
+    class Full(MemoryOutbox):
+        def mark(self, row_id: str, **changes: Any) -> None:
+            raise OSError("no space left on device")
+
+    outbox = Full([row(1, model=f"m{n}") for n in range(200)])
+    relay = Relay(outbox, {"pipeline": endpoint(peer.port)}, ManualClock(NOW_US), random.Random(1))
+    with pytest.raises(OSError, match="no space"):
+        relay.run_once(NOW_US)
+    assert 1 <= len(peer.requests) < 100
+
+
 def test_many_messages_through_a_faulty_receiver_are_all_delivered_and_verify(peer: Peer) -> None:
     chance = random.Random(3)
 

@@ -137,6 +137,12 @@ def test_a_bad_peer_costs_at_most_the_deadline(peer: Peer, script: Script, outco
     assert len(attempt.error) < 300
 
 
+def test_the_total_deadline_cuts_a_longer_read_timeout(peer: Peer) -> None:
+    peer.script = hang  # for 3 s
+    attempt = post(peer, read_timeout_s=10.0, total_timeout_s=0.2)
+    assert (attempt.outcome, attempt.duration_s < 2.0) == ("retry", True)
+
+
 def test_of_a_gigabyte_answer_at_most_64_kb_are_read(peer: Peer) -> None:
     taken = 0
 
@@ -172,6 +178,14 @@ def test_a_missing_secret_is_a_failed_attempt_that_sends_nothing(peer: Peer, sec
     assert attempt.outcome == "retry"
     assert SECRET[6:12] not in attempt.error
     assert peer.requests == []
+
+
+def test_further_headers_are_sent_but_never_replace_our_own(peer: Peer) -> None:
+    extra = {"Authorization": "Bearer t0ken", "Webhook-Id": "forged", "Content-Type": "text/html"}
+    assert post(peer, headers=lambda: extra).outcome == "delivered"
+    headers = peer.requests[0][1]
+    assert headers["authorization"] == "Bearer t0ken"
+    assert (headers["webhook-id"], headers["content-type"]) == ("msg_1", "application/json")
 
 
 def test_user_info_becomes_basic_auth_and_stays_out_of_texts(peer: Peer) -> None:

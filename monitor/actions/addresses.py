@@ -97,7 +97,7 @@ def check_addresses(host: str, addresses: Sequence[str], allow: Collection[str])
         if not allowed:
             raise ActionError(
                 f"{host}: blocked, its address {text} is not a public one; "
-                f"list {_entry(host, address)!r} in the action's 'allow' if it is meant"
+                f"list {_entry(host, address)!r} in the action's 'allow_hosts' if it is meant"
             )
 
 

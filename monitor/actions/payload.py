@@ -45,9 +45,12 @@ def retrain_body(
         Results worth showing, most telling first. What does not fit is left out and counted in
         ``evidence_left_out`` (``reason_left_out`` likewise; reasons go first).
     """
-    reasons = [
-        _reason(state) for state in firing if state.alert in decision.alerts and state.phase == "firing"
-    ]
+    mine = [state for state in firing if state.alert in decision.alerts and state.phase == "firing"]
+    lists: dict[str, Sequence[Any]] = {
+        "alerts": decision.alerts,
+        "reason": [_reason(state) for state in mine],
+        "evidence": [_evidence(result) for result in evidence],
+    }
     data: dict[str, Any] = {
         "decision_id": decision.id,
         "model": decision.model,
@@ -55,22 +58,13 @@ def retrain_body(
         "window": _window(decision.window.start_us, decision.window.end_us),
         "reference_id": reference_id,
         "config_hash": config_hash,
-        "alerts": [],
-        "reason": [],
-        "evidence": [],
-        "alerts_left_out": len(decision.alerts),
-        "reason_left_out": len(reasons),
-        "evidence_left_out": 0,
+        **{name: [] for name in lists},
+        **{f"{name}_left_out": len(items) for name, items in lists.items()},
     }
     message = {"type": TYPE, "timestamp": to_rfc3339(decision.at_us), "data": data}
-    free = LIMIT_BYTES - len(_json(message)) - 20  # the counts may grow by some digits
-    for name, items in (
-        ("alerts", decision.alerts),
-        ("reason", reasons),
-        ("evidence", [_evidence(r) for r in evidence]),
-    ):
-        data[name], left_out, free = _fill(items, free)
-        data[f"{name}_left_out"] = left_out
+    free = LIMIT_BYTES - len(_json(message))
+    for name, items in lists.items():
+        data[name], data[f"{name}_left_out"], free = _fill(items, free)
     return _json(message)
 
 

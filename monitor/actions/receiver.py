@@ -59,23 +59,12 @@ def make_server(
         timeout = 10  # seconds a client may stay silent
 
         def do_POST(self) -> None:
-            length = self.headers.get("content-length", "")
-            if not length.isdecimal() or int(length) > LIMIT_BYTES:
-                return self._answer(413)
-            body = self.rfile.read(int(length))
-            try:
-                message_id = verify(dict(self.headers), body, [secret], now_s=time.time())
-                message = json.loads(body)
-            except (ActionError, ValueError):
-                return self._answer(401)
-            with lock:
-                new = message_id not in seen
-                seen.add(message_id)
-                if new:
-                    on_request(message)
-            return self._answer(204)
-
-        def _answer(self, status: int) -> None:
+            status, message_id, message = _read(self, secret)
+            if status == 204:
+                with lock:
+                    if message_id not in seen:
+                        seen.add(message_id)
+                        on_request(message)
             self.send_response(status)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -84,6 +73,19 @@ def make_server(
             return
 
     return ThreadingHTTPServer((host, port), Handler)
+
+
+def _read(handler: BaseHTTPRequestHandler, secret: str) -> tuple[int, str, Mapping[str, Any]]:
+    """Return the status to answer with and, when that is 204, the verified request's id and JSON."""
+    length = handler.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > LIMIT_BYTES:
+        return 413, "", {}
+    body = handler.rfile.read(int(length))
+    try:
+        message_id = verify(dict(handler.headers), body, [secret], now_s=time.time())
+        return 204, message_id, json.loads(body)
+    except (ActionError, ValueError):
+        return 401, "", {}
 
 
 def serve(port: int, secret: str, on_request: OnRequest = write) -> None:

@@ -6,7 +6,7 @@ import base64
 import email.utils
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -37,6 +37,8 @@ class Endpoint:
         ``https``; ``http`` only to a loopback host or one on the allow list. User info becomes basic auth.
     secrets
         Returns the secrets to sign with, read anew for every attempt so that they can be rotated.
+    headers
+        Returns further request headers, read anew for every attempt; they cannot replace our own.
     allow
         Host names, addresses and networks that may be reached although they are not public.
     ca_file
@@ -53,6 +55,7 @@ class Endpoint:
     secrets: Callable[[], Sequence[str]] = field(repr=False)
     allow: tuple[str, ...] = ()
     ca_file: str | None = None
+    headers: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
     total_timeout_s: float = 15.0
@@ -67,7 +70,7 @@ class Endpoint:
             raise ActionError(f"{place}: must be https://host[:port]/path; its scheme is {url.scheme!r}")
         if url.scheme == "http" and not (is_loopback_name(url.host) or is_listed(url.host, self.allow)):
             raise ActionError(
-                f"{place}: http is allowed only to a loopback host or one listed in 'allow'; "
+                f"{place}: http is allowed only to a loopback host or one listed in 'allow_hosts'; "
                 f"use https, or list {url.host!r}"
             )
 
@@ -150,7 +153,10 @@ def parse_retry_after(value: str | None, now_us: int) -> float | None:
 def _headers(endpoint: Endpoint, message_id: str, body: bytes, now_us: int) -> Headers:
     timestamp_s = now_us // SECOND_US
     url = httpx.URL(endpoint.url)
-    headers: Headers = {
+    headers: Headers = {name.lower(): value for name, value in endpoint.headers().items()}
+    if url.userinfo:
+        headers["authorization"] = "Basic " + base64.b64encode(unquote_to_bytes(url.userinfo)).decode()
+    return headers | {
         "host": url.netloc.decode(),
         "content-type": "application/json",
         "user-agent": "model-monitor",
@@ -159,9 +165,6 @@ def _headers(endpoint: Endpoint, message_id: str, body: bytes, now_us: int) -> H
         "webhook-timestamp": str(timestamp_s),
         "webhook-signature": sign(message_id, timestamp_s, body, endpoint.secrets()),
     }
-    if url.userinfo:
-        headers["authorization"] = "Basic " + base64.b64encode(unquote_to_bytes(url.userinfo)).decode()
-    return headers
 
 
 def _post(endpoint: Endpoint, headers: Headers, body: bytes, resolve: Resolve) -> tuple[int, str | None]:

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, PlainSerializer, PlainValidator
-from pydantic_core import PydanticCustomError
 
-from monitor.config.base import ExistingFile, PositiveDuration, Section, Text
+from monitor.config.base import ExistingFile, PositiveDuration, Section, Text, private
 from monitor.config.secret import MASK, Secret, SecretEnvs, SecretFiles, Secrets
 from monitor.time import SECOND_US
 
@@ -20,7 +19,7 @@ def _url(value: object) -> str:
     except ValueError:
         fine = False
     if not fine:  # a URL may hold a password or token: it is never repeated
-        raise PydanticCustomError("secret", "must be a URL, https://host[:port]/path")
+        raise private("must be a URL, https://host[:port]/path")
     return str(value)
 
 
@@ -55,7 +54,7 @@ class WebhookAction(Section):
     timeout: PositiveDuration = 15 * SECOND_US
     """Longest time for one request."""
     allow_hosts: tuple[Text, ...] = ()
-    """Host names, addresses and networks (`10.0.0.0/8`) that may be called though not public, also by http."""
+    """Host names, addresses and networks (`10.0.0.0/8`) to call though not public, also by http."""
     ca_file: ExistingFile | None = None
     """Certificates (PEM) to trust instead of the usual ones."""
     headers: dict[str, Secret] = Field(default={})

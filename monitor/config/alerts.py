@@ -7,19 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
 
 from monitor.config.base import (
     Count,
     Duration,
     Label,
     Name,
+    NotSwitch,
     Number,
     Probability,
     Section,
     Switch,
     Text,
-    Whole,
     format_duration,
     parse_duration,
     tagged,
@@ -98,7 +98,7 @@ def _is_number(value: object) -> bool:
 class ReferenceSd(Section):
     """Bound at the mean plus or minus so many standard deviations of the reference's chunks."""
 
-    reference_sd: Annotated[Number, Field(gt=0)]
+    reference_sd: Annotated[float, Field(gt=0), NotSwitch]
     """Standard deviations."""
 
 
@@ -108,7 +108,7 @@ class RelativeToReference(Section):
     relative_to_reference: Annotated[
         float, PlainValidator(_percent), WithJsonSchema({"type": "string", "pattern": "^[-+]?[0-9.]+%$"})
     ]
-    """Percentage with its sign, as in `-5%`; a fraction on the field."""
+    """Percentage with its sign, as in `-5%`."""
 
 
 class Critical(Section):
@@ -175,6 +175,10 @@ def _clear(value: Any) -> str:
 class Alert(Section):
     """A bound on a metric; exactly one of `above`, `below`, `outside`."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [key]} for key in ("above", "below", "outside")]}
+    )
+
     name: Name
     """Unique among the model's alerts."""
     metric: Text
@@ -210,7 +214,7 @@ class Alert(Section):
         | None
     ) = None
     """A firing alert ends only at or inside this bound (with `outside` a pair); by default at its own."""
-    min_samples: Annotated[Whole, Field(ge=0)] = 100
+    min_samples: Annotated[int, Field(ge=0, le=2**31 - 1), NotSwitch] = 100
     """Windows with fewer rows do not count."""
     severity: Literal["info", "warning", "critical"] = "warning"
     """Passed on as a label."""

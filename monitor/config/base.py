@@ -24,6 +24,7 @@ from pydantic import (
     ValidationInfo,
     WithJsonSchema,
 )
+from pydantic_core import PydanticCustomError
 
 from monitor.time import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
@@ -74,8 +75,7 @@ def kind_of(value: object) -> str | None:
 
 def tagged(tag: Callable[[Any], str | None], allowed: str) -> Discriminator:
     """Choose a union's branch by ``tag``; ``allowed`` says what is, when no branch fits."""
-    message = allowed.replace("{", "{{").replace("}", "}}")
-    return Discriminator(tag, custom_error_type="branch", custom_error_message=message)
+    return Discriminator(tag, custom_error_type="branch", custom_error_message=allowed)
 
 
 def _listed(value: object) -> object:
@@ -85,6 +85,11 @@ def _listed(value: object) -> object:
 def one_or_many(item: Any) -> BeforeValidator:
     """Annotate ``tuple[item, ...]`` so that a single item may be written without brackets."""
     return BeforeValidator(_listed, json_schema_input_type=item | tuple[item, ...])
+
+
+def private(message: str) -> PydanticCustomError:
+    """Return the error to raise about a value that no message may repeat."""
+    return PydanticCustomError("private", message)
 
 
 def parse_duration(value: object) -> int:
@@ -209,11 +214,12 @@ Size = Annotated[
 _path_schema = WithJsonSchema({"type": "string", "format": "path"})
 AnyPath = Annotated[Path, PlainValidator(absolute), PlainSerializer(str, when_used="json"), _path_schema]
 ExistingFile = Annotated[AnyPath, AfterValidator(_existing)]
-Number = Annotated[float, BeforeValidator(_number)]
-Whole = Annotated[int, BeforeValidator(_number), Field(le=2**31 - 1)]
-Count = Annotated[Whole, Field(ge=1)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Probability = Annotated[Number, Field(gt=0, lt=1)]
+# Constraints come before the validator, else they are missing from the JSON Schema.
+NotSwitch = BeforeValidator(_number)
+Number = Annotated[float, NotSwitch]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1), NotSwitch]
+Share = Annotated[float, Field(ge=0, le=1), NotSwitch]
+Probability = Annotated[float, Field(gt=0, lt=1), NotSwitch]
 Switch = Annotated[bool, PlainValidator(_switch), WithJsonSchema({"type": "boolean"})]
 Label = Annotated[str, PlainValidator(_label), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Name = Annotated[

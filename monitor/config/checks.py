@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from monitor.config.base import Count, ExistingFile, Given, Label, Probability, Section, Switch, Text
+from monitor.config.base import (
+    Count,
+    ExistingFile,
+    Given,
+    Label,
+    NotSwitch,
+    Probability,
+    Section,
+    Switch,
+    Text,
+)
 
 Names = tuple[Text, ...]
 
@@ -17,7 +27,7 @@ Names = tuple[Text, ...]
 class Drift(Section):
     """Distributions of features and predictions against the reference."""
 
-    bins: Annotated[Count, Field(ge=2, le=1000)] = 10
+    bins: Annotated[int, Field(ge=2, le=1000), NotSwitch] = 10
     """Bins of numeric columns for `psi` and `js_distance`, cut at the reference's quantiles."""
     alpha: Probability = 0.01
     """Chance, without drift, that a window reaches a critical value such as `psi_critical`."""
@@ -71,7 +81,7 @@ class Explain(Section):
 
     model: ExplainModel | None = None
     """The model; without it the events' own `attributions` are used."""
-    sample: Annotated[Count, Field(le=100_000)] = 500
+    sample: Annotated[int, Field(ge=1, le=100_000), NotSwitch] = 500
     """Rows of each window that are explained, chosen by the hash of their ids."""
 
 

@@ -162,7 +162,7 @@ def _streams(config: Config, declared: Declared) -> Found:
             if place and (other != kind):
                 yield (
                     (*loc, "topic" if stream.topic else "path"),
-                    f"{place!r} is read as {other} of model {name!r} already; {kind} need their own",
+                    f"{place!r} is read as {other} of model {name!r} already; give {kind} its own",
                 )
             yield from (((*loc, *rest), text) for rest, text in _columns(stream.columns, model, fairness))
         if model.reference:
@@ -209,11 +209,11 @@ def _model(config: Config, model: Model, declared: Declared) -> Found:
         yield (
             ("window", "label_wait"),
             (
-                "with size reaches past store.retention, so windows would leave before their labels count; shorten "
-                "it or raise store.retention"
+                "with size reaches past store.retention, so windows would leave before their labels count; "
+                "shorten it or raise store.retention"
             ),
         )
-    if model.features == "infer" and not declared(("reference",)):
+    if "infer" in declared(("features",)) and not declared(("reference",)):
         yield (
             ("features",),
             "'infer' needs a reference to take names and kinds from; give reference or a mapping",

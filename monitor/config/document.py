@@ -158,11 +158,11 @@ class _Reader:
         root = self.node(next(self.events), "", 0)
         next(self.events)  # the document's end
         if not isinstance(after := next(self.events), yaml.StreamEndEvent):
-            self.problem(after.start_mark.line + 1, "", "a second document; allowed is one in a file")
+            self.problem(_line(after), "", "a second document; allowed is one in a file")
         return Node(root.line, "", {}) if root.value is None else root
 
     def node(self, event: yaml.Event, path: str, depth: int) -> Node:
-        line = event.start_mark.line + 1
+        line = _line(event)
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             limit = f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"over {MAX_NODES} values"
@@ -190,7 +190,7 @@ class _Reader:
     def mapping(self, path: str, depth: int) -> dict[str, Node]:
         children: dict[str, Node] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            line = event.start_mark.line + 1
+            line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 self.node(event, path, depth + 1)
                 self.node(next(self.events), path, depth + 1)
@@ -238,6 +238,10 @@ class _Reader:
             return found or default or ""
 
         return _VARIABLE.sub(value, text)
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
 
 
 def resolve(text: str) -> Scalar:

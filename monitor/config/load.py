@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from monitor.config.crosscheck import cross_check
 from monitor.config.document import MAX_BYTES, Node, Part, Problem, read
-from monitor.config.problems import describe, locate
+from monitor.config.problems import describe, follows, locate, sections
 from monitor.config.root import Config
 from monitor.errors import ConfigError
 
@@ -45,6 +45,12 @@ def load(path: Path, *, environ: Mapping[str, str] | None = None) -> Config:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration, for editors."""
     schema = Config.model_json_schema(by_alias=True, mode="validation")
+    for name, section in sections().items():
+        properties = (schema if section is Config else schema["$defs"][name]).get("properties", {})
+        defaults = section.model_construct(size=0).model_dump(mode="json", by_alias=True, warnings=False)
+        for key, value in defaults.items():
+            if "default" in properties.get(key, {}):
+                properties[key]["default"] = value  # as it is written: 5m, not microseconds
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Model Monitor"}
 
 
@@ -80,9 +86,8 @@ def _check(root: Node, context: dict[str, Any], problems: list[Problem]) -> Conf
         try:
             config = Config.model_validate(tree.plain(), context=context)
         except ValidationError as error:
-            found = [
-                describe(one, tree, Config) for one in error.errors(include_url=False, include_input=False)
-            ]
+            errors = error.errors(include_url=False, include_input=False)
+            found = [describe(one, tree, Config) for one in errors if not follows(one, tree)]
             _add(problems, [problem for problem, _ in found])
             tree = tree.without({node for _, node in found})
         else:

@@ -91,7 +91,7 @@ class WindowConfig(Section):
 
     size: PositiveDuration
     """Length of a window; a multiple of `every`."""
-    every: PositiveDuration = 0
+    every: PositiveDuration = Field(default_factory=lambda data: data.get("size", 0))
     """Time from one window's start to the next; by default `size`. Shorter gives sliding windows."""
     lateness: Duration = 5 * MINUTE_US
     """A window is first asked when the watermark is this far past its end."""
@@ -99,11 +99,6 @@ class WindowConfig(Section):
     """Longest wait for labels before metrics that need them are computed anyway."""
     min_label_coverage: Share = 0.8
     """Share of predictions with a label from which such metrics are computed at once."""
-
-    def model_post_init(self, context: Any) -> None:
-        """Fill in ``every``, which follows ``size`` where it is not given."""
-        if not self.every:
-            object.__setattr__(self, "every", self.size)
 
 
 def _features(value: Any) -> str | None:
@@ -130,7 +125,7 @@ class Model(Section):
         Annotated[Literal["infer"], Tag("infer")] | Annotated[dict[str, Kind], Tag("map")],
         tagged(_features, _FEATURES),
     ] = "infer"
-    """Feature to kind; `infer` takes names and kinds from the reference."""
+    """Feature to kind; `infer` takes names and kinds from the reference (none without one)."""
     positive_class: Label = "1"
     """Binary tasks: the class that a score speaks of and whose rates are compared."""
     threshold: Number = 0.5

@@ -145,6 +145,14 @@ def shown(node: Node) -> str:
     return repr(cut(node.written or node.value)) if isinstance(node.value, str) else cut(str(node.value))
 
 
+def follows(error: ErrorDetails, root: Node) -> bool:
+    """Tell whether an error only follows from others: of items that are wrong, or of a key's neighbour."""
+    if error["type"] == "too_short":  # items that are wrong are not counted by pydantic
+        items = locate(root, error["loc"])[0].value
+        return isinstance(items, list) and len(items) >= error["ctx"]["min_length"]
+    return error["type"] == "default_factory_not_called"
+
+
 def describe(error: ErrorDetails, root: Node, model: type[BaseModel]) -> tuple[Problem, Node]:
     """Return what an error says to a person, and the node to leave out so that the rest can be judged."""
     loc, kind, context = error["loc"], error["type"], error.get("ctx", {})
@@ -159,11 +167,13 @@ def describe(error: ErrorDetails, root: Node, model: type[BaseModel]) -> tuple[P
         text = _choice(node, re.findall(r"'([^']*)'", context["expected"]))
     elif kind == "branch":
         text, node, path, line = _branch(error["msg"], node)
-    elif kind == "secret":
+    elif kind == "private":
         text = error["msg"]
     elif kind == "value_error":
         text = str(context["error"])
         text = text if ";" in text and "no file" in text else _instead(text, node)
+    elif kind in ("too_short", "too_long"):
+        text = _TEXTS[kind].format(**context)
     else:
         text = _instead(_TEXTS.get(kind, "must be valid").format(**context), node)
     return Problem(line, path, text), node

@@ -19,6 +19,7 @@ from monitor.config.base import (
     ExistingFile,
     Given,
     Name,
+    NotSwitch,
     PositiveDuration,
     Section,
     Size,
@@ -45,7 +46,7 @@ class Store(Section):
     """The file; its folder is made."""
     memory_limit: Size = 1000**3
     """Most memory the database takes for itself."""
-    threads: Annotated[Count, Field(le=256)] = 2
+    threads: Annotated[int, Field(ge=1, le=256), NotSwitch] = 2
     """Threads of a query."""
     retention: PositiveDuration = 35 * DAY_US
     """Age at which events leave; windows are restated until then."""
@@ -127,7 +128,7 @@ class Config(Section):
     server: Annotated[Server, Given] = Server()
     """The HTTP server."""
     scheduler: Annotated[Scheduler, Given] = Scheduler()
-    """The daemon's rhythm."""
+    """How often the daemon looks, and how long it takes to stop."""
     log: Annotated[Log, Given] = Log()
     """The daemon's log."""
     sources: dict[Name, SourceConfig] = Field(default={})

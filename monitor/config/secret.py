@@ -21,9 +21,9 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
 
-from monitor.config.base import absolute, one_or_many
+from monitor.config.base import absolute, one_or_many, private
 from monitor.errors import ConfigError
 
 MASK = "**********"
@@ -115,38 +115,34 @@ def file_problem(path: Path) -> str | None:
     return "the file is over 64 KiB, it cannot be a secret" if len(content) > MAX_SECRET_BYTES else None
 
 
-def _error(message: str) -> PydanticCustomError:
-    return PydanticCustomError("secret", message.replace("{", "{{"))
-
-
 def _inline(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise _error("must be a text; put it in quotes, or better name a file or ${VARIABLE}")
+        raise private("must be a text; put it in quotes, or better name a file or ${VARIABLE}")
     if not value:
-        raise _error("is empty; give a text, a file or ${VARIABLE}")
+        raise private("is empty; give a text, a file or ${VARIABLE}")
     return Secret(value)
 
 
 def _from_file(value: object, info: ValidationInfo) -> Secret:
     path = absolute(value, info)
     if problem := file_problem(path):
-        raise _error(f"{path}: {problem}")
+        raise private(f"{path}: {problem}")
     return Secret(file=path)
 
 
 def _from_env(value: object, info: ValidationInfo) -> Secret:
     environ = (info.context or {}).get("environ", {})
     if not isinstance(value, str) or not environ.get(value):
-        raise _error("must be the name of an environment variable that is set and not empty")
+        raise private("must be the name of an environment variable that is set and not empty")
     return Secret(environ[value])
 
 
 def _bcrypt(value: object) -> Secret:
     secret = _inline(value)
     if not _BCRYPT.fullmatch(secret.reveal()):
-        raise _error("must be a bcrypt hash as htpasswd -nBC 10 writes it, $2y$10$ and 53 more characters")
+        raise private("must be a bcrypt hash as htpasswd -nBC 10 writes it, $2y$10$ and 53 more characters")
     return secret
 
 

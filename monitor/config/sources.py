@@ -16,6 +16,7 @@ from monitor.config.base import (
     Switch,
     Text,
     kind_of,
+    private,
     tagged,
 )
 from monitor.config.secret import Secret, SecretFile
@@ -38,8 +39,8 @@ def _servers(value: object) -> str:
 def _options(value: object) -> dict[str, str | int | float | bool]:
     if not isinstance(value, dict) or not all(isinstance(v, str | int | float) for v in value.values()):
         raise ValueError("must be a mapping from option names to texts, numbers, true or false")
-    if hidden := next((key for key in value if _HIDDEN_OPTION.search(key)), None):
-        raise ValueError(f"must not hold a secret ({hidden[:80]}); secrets belong under security")
+    if name := next((key[:80] for key in value if _HIDDEN_OPTION.search(key)), None):
+        raise private(f"must not hold a secret ({name}); secrets belong under security")
     return value
 
 

@@ -42,7 +42,7 @@ def normal(value: float, standard_error: float, low: float = -math.inf, high: fl
 
 
 def percentile(draws: FloatArray) -> Interval:
-    """Return the percentile interval of bootstrap draws; none when the value exists in fewer than half of them."""
+    """Return the percentile interval of bootstrap draws; none when fewer than half have a value."""
     found = draws[np.isfinite(draws)]
     if 2 * len(found) < len(draws) or not len(found):
         return None, None

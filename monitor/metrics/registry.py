@@ -95,6 +95,12 @@ class Metric:
     needs_reference: bool
     function: Callable[..., Any]
     suffix: str = ""  # of the Prometheus family, where it is not the name
+    counts_labels: bool = False
+
+    @property
+    def follows_labels(self) -> bool:
+        """Whether the value changes as labels arrive: all that need them, and those that count them."""
+        return self.needs_labels or self.counts_labels
 
     @property
     def doc(self) -> str:
@@ -151,6 +157,7 @@ def metric(
     needs_labels: bool = False,
     needs_reference: bool = False,
     suffix: str = "",
+    counts_labels: bool = False,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -168,6 +175,7 @@ def metric(
                 needs_reference,
                 function,
                 suffix,
+                counts_labels,
             )
         )
         return function

@@ -62,9 +62,10 @@ class RetrainRule:
 
 @dataclass(frozen=True, slots=True)
 class RetrainState:
-    """What a rule remembers: ``active`` is the condition at the last look, ``held_id`` an edge not acted on.
+    """What a rule remembers: ``active`` is the condition at the last look.
 
-    ``fired_us`` are the moments of the last seven days' requests, ``last_id`` the newest request's id.
+    ``held_id`` and ``held_window`` (start, end) are those of an edge not acted on yet, ``fired_us`` the
+    moments of the last seven days' requests, ``last_id`` the newest request's id.
     """
 
     active: bool = False
@@ -72,6 +73,7 @@ class RetrainState:
     last_id: str | None = None
     fired_us: tuple[int, ...] = ()
     held_id: str | None = None
+    held_window: tuple[int, int] | None = None
 
     @property
     def held(self) -> bool:
@@ -96,12 +98,14 @@ class RetrainState:
                 f"retrain state: format {row.get('format')!r} is not known; this program reads {STATE_FORMAT}"
             )
         values = {k: v for k, v in row.items() if k != "format"}
+        window = row.get("held_window")
+        values["held_window"] = (window[0], window[1]) if window else None
         return cls(**values | {"fired_us": tuple(row["fired_us"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A request to retrain; ``id`` depends only on model, rule, and the edge's window and alerts."""
+    """A request to retrain; ``window`` is the edge's, ``id`` depends on model, rule, edge and its alerts."""
 
     id: str
     model: str
@@ -185,7 +189,8 @@ def decide(
     firing
         Names of the alerts of the rule's model with a firing instance.
     window, transitions
-        The window just evaluated and what it changed; both go into the id of an edge that it makes.
+        The window just evaluated and what it changed, for the id of an edge that it makes. A decision on
+        a held edge has the edge's window.
     at_us
         The moment of the decision.
 
@@ -194,19 +199,18 @@ def decide(
     The new state, and the decision if a request is to be made: at most one per cooldown, at most
     ``max_per_week`` in any seven days, and never a second one for the same edge.
     """
-    true_now = holds(rule.when, firing)
     fired_us = tuple(t for t in state.fired_us if t > at_us - WEEK_US)
+    held_id, edge = _held(rule, state, firing, window, transitions)
     state = replace(
-        state, active=true_now, fired_us=fired_us, held_id=_held(rule, state, firing, window, transitions)
+        state, active=holds(rule.when, firing), fired_us=fired_us, held_id=held_id, held_window=edge
     )
-    cooling = state.last_fired_us is not None and at_us <= state.last_fired_us + rule.cooldown_us
+    cooling = state.last_fired_us is not None and at_us < state.last_fired_us + rule.cooldown_us
     capped = rule.max_per_week is not None and len(fired_us) >= rule.max_per_week
-    if state.held_id is None or cooling or capped:
+    if held_id is None or edge is None or cooling or capped:
         return state, None
     alerts = tuple(sorted(firing & alert_names(rule.when)))
-    decision = Decision(state.held_id, rule.model, rule.name, window, alerts, at_us)
-    done = replace(state, last_fired_us=at_us, last_id=decision.id, fired_us=(*fired_us, at_us), held_id=None)
-    return done, decision
+    done = RetrainState(True, last_fired_us=at_us, last_id=held_id, fired_us=(*fired_us, at_us))
+    return done, Decision(held_id, rule.model, rule.name, Window(*edge), alerts, at_us)
 
 
 def _held(
@@ -215,20 +219,21 @@ def _held(
     firing: frozenset[str],
     window: Window,
     transitions: Sequence[Transition],
-) -> str | None:
-    """Return the id of the edge to act on: a new one, the one held so far, or none."""
+) -> tuple[str, tuple[int, int]] | tuple[None, None]:
+    """Return id and window of the edge to act on: a new one, the one held so far, or none."""
     if not holds(rule.when, firing):
-        return None
+        return None, None
     if state.active:
-        return state.held_id
+        return (state.held_id, state.held_window) if state.held_id and state.held_window else (None, None)
+    span = (window.start_us, window.end_us)
     names = alert_names(rule.when)
     edge = [
         rule.model,
         rule.name,
-        [window.start_us, window.end_us],
+        span,
         sorted(firing & names),
         sorted([t.alert, t.series, t.before, t.after] for t in transitions if t.alert in names),
     ]
     digest = hashlib.sha256(json.dumps(edge).encode()).hexdigest()
     made = f"msg_{digest[:32]}"
-    return None if made == state.last_id else made
+    return (None, None) if made == state.last_id else (made, span)

@@ -6,7 +6,7 @@ import concurrent.futures
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Assigned
@@ -137,7 +137,8 @@ class ConfluentClient:
         chunk = Chunk()
         if any([m.error() is not None for m in messages]):
             messages = self._sort_out(messages, chunk)
-        chunk.keys = [TopicPartition(m.topic(), m.partition()) for m in messages]
+        # Plain tuples equal TopicPartition and cost a third of it.
+        chunk.keys = cast(list[TopicPartition], [(m.topic(), m.partition()) for m in messages])
         chunk.offsets = [m.offset() for m in messages]
         chunk.times_ms = [m.timestamp()[1] for m in messages]
         chunk.values = [m.value() for m in messages]

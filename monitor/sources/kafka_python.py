@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from kafka import KafkaConsumer, OffsetAndMetadata
 from kafka import TopicPartition as Assigned
-from kafka.client_async import KafkaClient
-from kafka.errors import (
-    CorruptRecordError,
-    IllegalStateError,
-    KafkaConfigurationError,
-    KafkaError,
-    LogTruncationError,
-    OffsetOutOfRangeError,
-)
+from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+from kafka.net.compat import KafkaNetClient
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from monitor.errors import SourceError
@@ -35,4 +28,244 @@ from monitor.sources.kafka import (
     Unreachable,
     merged_options,
 )
-from monitor.sources.kafka_driver import KafkaSource
+from monitor.sources.kafka_driver import EVERY_S, KafkaSource
+
+log = logging.getLogger(__name__)
+
+PROTECTED = frozenset(
+    {
+        *("auto_offset_reset", "bootstrap_servers", "check_crcs", "enable_auto_commit", "group_id"),
+        *("isolation_level", "kafka_client", "key_deserializer", "value_deserializer"),
+    }
+)
+_BASE_OFFSET = re.compile(r"partition=(\d+)\) at offset (\d+)")
+
+
+class _Token(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
+    def __init__(self, security: Security) -> None:
+        super().__init__()
+        self._security = security
+
+    def token(self) -> str:
+        assert self._security.token is not None
+        return self._security.token()[0]
+
+
+def security_options(security: Security) -> dict[str, object]:
+    """Translate the security settings to kafka-python's options."""
+    password = security.password() if security.password else ""
+    given: dict[str, object] = {
+        "security_protocol": security.protocol,
+        "sasl_mechanism": security.mechanism,
+        "sasl_plain_username": security.username,
+        "sasl_plain_password": password,
+        "ssl_cafile": security.ca_file,
+        "ssl_certfile": security.cert_file,
+        "ssl_keyfile": security.key_file,
+        "ssl_password": security.key_password() if security.key_password else "",
+        "sasl_oauth_token_provider": _Token(security) if security.token else "",
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def consumer_options(name: str, settings: KafkaSettings) -> dict[str, object]:
+    """Return kafka-python's options for a source."""
+    ours: dict[str, object] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": f"model-monitor-{name}",
+        "group_id": settings.group_id or None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "none",  # never jump silently
+        "isolation_level": settings.isolation,
+        "check_crcs": True,
+        "fetch_max_wait_ms": 100,
+        "fetch_max_bytes": 16 * MIB,
+        "max_partition_fetch_bytes": 2 * MIB,
+        "reconnect_backoff_max_ms": 2_000,
+        "request_timeout_ms": 15_000,
+        "bootstrap_timeout_ms": 5_000,
+        "metadata_max_age_ms": int(settings.refresh_s * 1000),
+        "metrics_enabled": False,
+        **security_options(settings.security),
+    }
+    return merged_options(ours, settings.extra, PROTECTED, f"source {name!r}")
+
+
+class KafkaPythonClient:
+    """kafka-python behind :class:`monitor.sources.kafka.Client`.
+
+    ``KafkaConsumer(...)`` blocks until it has met a broker, so it is made on a thread of its own; from then on
+    only the source's thread uses it.
+    """
+
+    def __init__(self, name: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        self._topics, self._commits = list(topics), bool(settings.group_id)
+        self._committed = settings.isolation == "read_committed"
+        self._options = consumer_options(name, settings)
+        if unknown := sorted(set(self._options) - set(KafkaConsumer.DEFAULT_CONFIG)):
+            raise SourceError(
+                f"source {name!r}: kafka-python has no option {unknown[0]!r}; see its KafkaConsumer for those allowed"
+            )
+        self._failure = "not connected yet"
+        self._net: Any = None
+        self._consumer: Any = None
+        self._probe: Any = None
+        self._assigned: list[Assigned] = []
+        self._asked_ends = 0.0
+        self._lock, self._stop, self._ready = threading.Lock(), threading.Event(), threading.Event()
+        threading.Thread(target=self._open, name=f"kafka-connect-{name}", daemon=True).start()
+
+    def _make_net(self, **configs: Any) -> Any:
+        self._net = KafkaNetClient(**configs)
+        # KafkaConsumer takes allow_auto_create_topics but (3.0.12) does not hand it on.
+        self._net.cluster.config["allow_auto_create_topics"] = False
+        return self._net
+
+    def _open(self) -> None:
+        while not self._stop.is_set():
+            try:
+                consumer = KafkaConsumer(kafka_client=self._make_net, **self._options)
+            except Exception as error:  # whatever it is, it is tried again and shown in the status
+                self._failure = str(error) or repr(error)
+                if self._net is not None:
+                    self._net.close()
+                self._stop.wait(0.5)
+                continue
+            with self._lock:
+                self._consumer = consumer
+                closed = self._stop.is_set()
+            self._ready.set()
+            if closed:
+                consumer.close(autocommit=False, timeout_ms=500)
+            return
+
+    def describe(self, timeout_s: float) -> dict[str, Topic]:
+        deadline = time.monotonic() + timeout_s
+        if not self._ready.wait(timeout_s):
+            raise Unreachable(self._failure)
+        cluster = self._net.cluster
+        cluster.set_topics(self._topics)
+        update = cluster.request_update()
+        while not update.is_done and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if not update.is_done or update.failed():
+            raise Unreachable(str(update.exception or "the broker did not answer in time"))
+        found = {}
+        for name in self._topics:
+            if numbers := cluster.partitions_for_topic(name):
+                identity = cluster.topic_id(name)
+                text = base64.urlsafe_b64encode(identity.bytes).decode().rstrip("=") if identity else ""
+                found[name] = Topic(text, frozenset(numbers))
+        return found
+
+    def assign(self, starts: Mapping[TopicPartition, int]) -> None:
+        self._assigned = [Assigned(*key) for key in starts]
+        self._consumer.assign(self._assigned)
+        for key, offset in starts.items():
+            self._consumer.seek(Assigned(*key), offset)
+
+    def consume(self, limit: int, timeout_s: float) -> Chunk:
+        chunk = Chunk()
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=limit)
+            if not polled:
+                self._look_around(chunk)
+        except CorruptRecordError as error:
+            self._note_corrupt(chunk, error)
+            return chunk
+        except OffsetOutOfRangeError as error:
+            chunk.lost = {TopicPartition(*key) for key in error.args[0]}
+            return chunk
+        except LogTruncationError as error:
+            chunk.lost = {TopicPartition(*key) for key in error.divergent_offsets}
+            return chunk
+        except KafkaError as error:
+            raise Unreachable(str(error)) from None
+        for key, records in polled.items():
+            chunk.keys += [TopicPartition(*key)] * len(records)
+            chunk.offsets += [r.offset for r in records]
+            chunk.times_ms += [r.timestamp for r in records]
+            chunk.values += [r.value for r in records]
+        return chunk
+
+    def _look_around(self, chunk: Chunk) -> None:
+        """After an empty poll: where the positions have got to over holes, and who is at the end."""
+        behind = {}
+        for key in self._assigned:
+            position, end = self._consumer.position(key, timeout_ms=0), self._consumer.highwater(key)
+            if position is None or end is None:
+                continue
+            chunk.moved[TopicPartition(*key)] = position
+            if position >= end:
+                chunk.at_end.add(TopicPartition(*key))
+            else:
+                behind[key] = position
+        now = time.monotonic()
+        if behind and self._committed and now - self._asked_ends > EVERY_S:  # an open transaction?
+            self._asked_ends = now
+            with contextlib.suppress(KafkaError):
+                ends = self._consumer.end_offsets(list(behind), timeout_ms=500)
+                chunk.at_end |= {TopicPartition(*k) for k, position in behind.items() if position >= ends[k]}
+
+    def _note_corrupt(self, chunk: Chunk, error: Exception) -> None:
+        # kafka-python would spin for ever on this partition; the driver drops this client and steps over.
+        match = _BASE_OFFSET.search(str(error))
+        topic = next((t for t in sorted(self._topics, key=len, reverse=True) if f"'{t}'" in str(error)), None)
+        if match is None or topic is None:
+            self.close()
+            raise Unreachable(f"a corrupt batch at an unknown place: {error}")
+        chunk.corrupt[TopicPartition(topic, int(match[1]))] = int(match[2])
+
+    def bounds(
+        self, partitions: Sequence[TopicPartition], timeout_s: float
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        asked, timeout_ms = [Assigned(*key) for key in partitions], int(timeout_s * 1000)
+        try:
+            low = self._consumer.beginning_offsets(asked, timeout_ms=timeout_ms)
+            high = self._consumer.end_offsets(asked, timeout_ms=timeout_ms)
+        except KafkaError as error:
+            raise Unreachable(str(error)) from None
+        return {TopicPartition(*key): (low[key], high[key]) for key in asked}
+
+    def ends(self) -> dict[TopicPartition, int]:
+        known = {TopicPartition(*key): self._consumer.highwater(key) for key in self._assigned}
+        return {key: end for key, end in known.items() if end is not None}
+
+    def corrupt_at(self, partition: TopicPartition, offset: int, timeout_s: float) -> int | None:
+        key = Assigned(*partition)
+        try:
+            if self._probe is None:
+                self._probe = KafkaConsumer(**self._options)
+            self._probe.assign([key])
+            self._probe.seek(key, offset)
+            if self._probe.poll(timeout_ms=int(timeout_s * 1000), max_records=1):
+                return None
+            position, end = self._probe.position(key, timeout_ms=0), self._probe.highwater(key)
+        except CorruptRecordError as error:
+            match = _BASE_OFFSET.search(str(error))
+            return int(match[2]) if match else offset
+        except KafkaError as error:
+            raise Unreachable(str(error)) from None
+        if position is not None and end is not None and (position > offset or position >= end):
+            return None
+        raise Unreachable("the broker did not answer in time")
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self._commits:
+            with contextlib.suppress(KafkaError):
+                self._consumer.commit_async({Assigned(*k): OffsetAndMetadata(o) for k, o in offsets.items()})
+
+    def close(self) -> None:
+        self._stop.set()
+        with self._lock:
+            consumers = [c for c in (self._consumer, self._probe) if c is not None]
+        for consumer in consumers:
+            with contextlib.suppress(KafkaError):
+                consumer.close(autocommit=False, timeout_ms=500)
+
+
+class KafkaPythonSource(KafkaSource):
+    """Kafka topics read with kafka-python."""
+
+    def __init__(self, name: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        super().__init__(name, settings, topics, lambda: KafkaPythonClient(name, settings, self.topics))

@@ -26,7 +26,7 @@ from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, Store
 from monitor.types import ModelSpec, Partition, RawBatch, StreamKind
 
-MAX_PAYLOAD = 4096  # bytes of a refused record that the quarantine keeps
+MAX_PAYLOAD = 16 * 1024  # bytes of a refused record that the quarantine keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,13 @@ class LandReport:
 
 
 def land(
-    store: Store, cursor: Cursor, batch: RawBatch, routes: Mapping[str, Sequence[Route]], *, now_us: int
+    store: Store,
+    cursor: Cursor,
+    batch: RawBatch,
+    routes: Mapping[str, Sequence[Route]],
+    *,
+    now_us: int,
+    retaken: Sequence[int] = (),
 ) -> LandReport:
     """Store ``batch``; return what became of it.
 
@@ -65,6 +71,8 @@ def land(
         The models of each topic.
     now_us
         Wall-clock time, for refusing events from the future and dating quarantine rows.
+    retaken
+        Quarantine rows (their ``seq``) that this batch tries again; they go in the same transaction.
 
     Raises
     ------
@@ -73,9 +81,9 @@ def land(
         again as it is.
     """
     try:
-        return _Landing(store, cursor, batch, routes, now_us).run(validate=False)
+        return _Landing(store, cursor, batch, routes, now_us, retaken).run(validate=False)
     except duckdb.InvalidInputException:
-        return _Landing(store, cursor, batch, routes, now_us).run(validate=True)
+        return _Landing(store, cursor, batch, routes, now_us, retaken).run(validate=True)
 
 
 class _Landing:
@@ -88,7 +96,9 @@ class _Landing:
         batch: RawBatch,
         routes: Mapping[str, Sequence[Route]],
         now_us: int,
+        retaken: Sequence[int],
     ) -> None:
+        self.retaken = retaken
         self.store, self.cursor, self.batch, self.routes, self.now_us = store, cursor, batch, routes, now_us
         self.report = LandReport(read=batch.records.num_rows + len(batch.rejected))
         self.base = store.next_seq
@@ -104,6 +114,7 @@ class _Landing:
         try:
             with self.store.write(self.cursor):
                 self.numbers = [self.store.partition_id(self.cursor, p) for p in self.batch.partitions]
+                self._retake()
                 self._take_rejected()
                 texts = self._texts(validate)
                 for topic in dict.fromkeys(p.topic for p in self.batch.partitions):
@@ -123,6 +134,16 @@ class _Landing:
     ) -> None:
         self.refused.append((seq, part, off, model, reason, detail, payload[:MAX_PAYLOAD], size))
         self.report.quarantined[model, reason] += 1
+
+    def _retake(self) -> None:
+        for seq in self.retaken:
+            part = self.cursor.execute(
+                "DELETE FROM quarantine WHERE seq = ? RETURNING part", [seq]
+            ).fetchall()
+            self.cursor.execute(
+                'UPDATE partitions SET "read" = "read" - ?, quarantined = quarantined - ? WHERE id = ?',
+                [len(part), len(part), part[0][0] if part else -1],
+            )
 
     def _take_rejected(self) -> None:
         first = self.base + self.batch.records.num_rows

@@ -11,9 +11,7 @@ Row = TypeVar("Row")
 _COLUMNS = "id, model, rule, action, body, created_us, attempts, next_attempt_us, last_error"
 
 
-def enqueue(
-    cursor: Cursor, *, id: str, model: str, rule: str, action: str, body: bytes, now_us: int
-) -> None:
+def enqueue(cursor: Cursor, *, id: str, model: str, rule: str, action: str, body: bytes, now_us: int) -> None:
     """Add a message inside the caller's transaction; one that is already there is left as it is."""
     cursor.execute(
         "INSERT INTO outbox SELECT ?, ?, ?, ?, ?, ?, 0, ?, '', 'pending'"
@@ -67,7 +65,17 @@ def pending(cursor: Cursor) -> int:
 
 def listed(cursor: Cursor) -> list[dict[str, Any]]:
     """Return every row without its body, oldest first."""
-    columns = ("id", "model", "rule", "action", "state", "created_us", "attempts", "next_attempt_us", "last_error")
+    columns = (
+        "id",
+        "model",
+        "rule",
+        "action",
+        "state",
+        "created_us",
+        "attempts",
+        "next_attempt_us",
+        "last_error",
+    )
     rows = cursor.execute(f"SELECT {', '.join(columns)} FROM outbox ORDER BY created_us, id").fetchall()
     return [dict(zip(columns, row, strict=True)) for row in rows]
 

@@ -62,7 +62,9 @@ def write_results(
     cursor.unregister("new_results")
 
 
-def read_results(cursor: Cursor, where: str = "true", parameters: Sequence[Any] = (), *, tail: str = "") -> list[Result]:
+def read_results(
+    cursor: Cursor, where: str = "true", parameters: Sequence[Any] = (), *, tail: str = ""
+) -> list[Result]:
     """Return stored results; ``where`` may name the columns of ``results`` and ``name``, the model's name."""
     rows = cursor.execute(f"SELECT * FROM ({_READ}) WHERE {where} {tail}", list(parameters)).fetchall()
     return [_result(row) for row in rows]
@@ -103,7 +105,16 @@ def write_window(
     cursor.execute("DELETE FROM windows WHERE model = ? AND idx = ?", [model, row.index])
     cursor.execute(
         "INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [model, row.index, window.start_us, window.end_us, row.revision, row.labels_complete, coverage, now_us],
+        [
+            model,
+            row.index,
+            window.start_us,
+            window.end_us,
+            row.revision,
+            row.labels_complete,
+            coverage,
+            now_us,
+        ],
     )
     cursor.execute("DELETE FROM dirty WHERE model = ? AND idx = ?", [model, row.index])
 
@@ -120,13 +131,17 @@ def read_states(cursor: Cursor, table: str, model: int) -> list[Mapping[str, Any
     return [json.loads(row[0]) for row in rows]
 
 
-def write_alert_states(cursor: Cursor, model: int, states: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+def write_alert_states(
+    cursor: Cursor, model: int, states: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> None:
     """Write changed alert states, keyed by (alert, series as text), inside the caller's transaction."""
     for (alert, series), state in states.items():
         cursor.execute(
             "DELETE FROM alert_states WHERE model = ? AND alert = ? AND series = ?", [model, alert, series]
         )
-        cursor.execute("INSERT INTO alert_states VALUES (?, ?, ?, ?)", [model, alert, series, json.dumps(state)])
+        cursor.execute(
+            "INSERT INTO alert_states VALUES (?, ?, ?, ?)", [model, alert, series, json.dumps(state)]
+        )
 
 
 def write_retrain_state(cursor: Cursor, model: int, state: Mapping[str, Any]) -> None:

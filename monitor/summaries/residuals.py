@@ -118,5 +118,5 @@ class ResidualSummary:
         header, arrays = unpack("residuals", data)
         fields: dict[str, Any] = {**header, **arrays}
         rows = fields.pop("moments")
-        moments = {name: Moments.from_array(row) for name, row in zip(_FIELDS, rows, strict=True)}
-        return cls(**fields, **moments)
+        fields.update({name: Moments.from_array(row) for name, row in zip(_FIELDS, rows, strict=True)})
+        return cls(**fields)

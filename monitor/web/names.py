@@ -31,7 +31,7 @@ def family(metric: str) -> str:
 def help_text(metric: str) -> str:
     """Return one line of help."""
     try:
-        return find(metric).help
+        return find(metric).help.replace("``", "")
     except KeyError:
         return "A metric that this version of the program no longer computes."
 

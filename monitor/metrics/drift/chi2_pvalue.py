@@ -28,6 +28,12 @@ def chi2_pvalue(pair: ColumnPair) -> Outcome:
     pooled, and the pool takes in the smallest others until it reaches 5. In [0, 1]; near 0 means drift; 1
     when one category is left.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> round(chi2_pvalue(words("a" * 50 + "b" * 50, "a" * 35 + "b" * 65)).value, 3)
+    0.032
+
     References
     ----------
     Pearson (1900), On the criterion that a given system of deviations ..., Philosophical Magazine 50.

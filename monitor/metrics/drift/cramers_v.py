@@ -18,6 +18,12 @@ def cramers_v(pair: ColumnPair) -> Outcome:
     sqrt(chi-squared / rows of both sides) on the table of ``chi2_pvalue``. In [0, 1]; 0 means equal shares.
     It reaches 1 only when no category is on both sides, and depends on how unequal the two sizes are.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> cramers_v(words("a" * 10, "z" * 10)).value
+    1.0
+
     References
     ----------
     Cramér (1946), Mathematical Methods of Statistics, chapter 21.

@@ -19,6 +19,11 @@ def drifted_share(facts: WindowFacts) -> Outcome:
     Features whose ``ks_pvalue`` or ``chi2_pvalue`` the Benjamini-Hochberg procedure rejects at 0.05, over
     features with a p-value in this window. In [0, 1]; 0 means none drifted. ``detail`` names those that did.
 
+    Examples
+    --------
+    >>> drifted_share(WindowFacts(9, pvalues={"age": 0.001, "income": 0.4})).value
+    0.5
+
     References
     ----------
     Benjamini, Hochberg (1995), Controlling the false discovery rate, J. Royal Stat. Soc. B 57.

@@ -26,6 +26,12 @@ def hellinger(pair: ColumnPair) -> Outcome:
     [0, 1]; 0 means equal shares, 1 no overlap. ``detail`` has the ``critical`` value at alpha,
     sqrt(psi_critical / 8).
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> hellinger(words("aabb", "abab")).value, hellinger(words("aa", "zz")).value
+    (0.0, 1.0)
+
     References
     ----------
     Hellinger (1909), Neue Begruendung der Theorie quadratischer Formen, J. reine angew. Math. 136.

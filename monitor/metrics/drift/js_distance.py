@@ -27,6 +27,12 @@ def js_distance(pair: ColumnPair) -> Outcome:
     ``psi`` (missing values are a bin), without smoothing: it needs none. A metric in [0, 1]; 0 means equal
     shares, 1 no overlap. ``detail`` has the ``critical`` value at alpha, sqrt(psi_critical / (8 ln 2)).
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> js_distance(words("aabb", "abab")).value, js_distance(words("aa", "zz")).value
+    (0.0, 1.0)
+
     References
     ----------
     Endres, Schindelin (2003), A new metric for probability distributions, IEEE Trans. Inf. Theory 49.

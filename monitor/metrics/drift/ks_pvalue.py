@@ -22,6 +22,12 @@ def ks_pvalue(pair: ColumnPair) -> Outcome:
     ``scipy.stats.ks_2samp(method="asymp")`` computes it. In [0, 1]; near 0 means drift, which in large
     windows may be too small to matter: look at ``ks_statistic`` too. Conservative for discrete columns.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> round(ks_pvalue(numbers(range(100), range(30, 130))).value, 4)
+    0.0002
+
     References
     ----------
     Simard, L'Ecuyer (2011), Computing the two-sided Kolmogorov-Smirnov distribution, J. Stat. Software 39.

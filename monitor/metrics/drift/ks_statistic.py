@@ -22,6 +22,12 @@ def ks_statistic(pair: ColumnPair) -> Outcome:
     small. In [0, 1]; 0 means the same distribution, 1 no overlap. Missing values are left out. ``detail``
     has the ``critical`` value that drift-free windows stay below with probability 1 - alpha.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> ks_statistic(numbers([1, 2, 3, 4], [3, 4, 5, 6])).value
+    0.5
+
     References
     ----------
     Hodges (1958), The significance probability of the Smirnov two-sample test, Arkiv for Matematik 3.

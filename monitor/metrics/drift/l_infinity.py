@@ -17,6 +17,12 @@ def l_infinity(pair: ColumnPair) -> Outcome:
     max over the frozen bins of |q - p|, *never seen before* and *missing* being bins. In [0, 1]; 0 means
     equal shares, 1 that all rows moved. ``detail`` names the category.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> l_infinity(words("aabb", "aaab")).value
+    0.25
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.

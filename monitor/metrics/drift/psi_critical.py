@@ -26,6 +26,12 @@ def psi_critical(pair: ColumnPair) -> Outcome:
     shrinks as 1/n: about 0.22 at n = 100 and 10 bins, 0.004 at n = 5,000 against a large reference. The
     half-row smoothing makes it slightly cautious for windows with fewer than about five rows a bin.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> round(psi_critical(numbers(range(100_000), range(0, 100_000, 1_000))).value, 2)
+    0.22
+
     References
     ----------
     Yurdakul, Naranjo (2020), Statistical properties of the population stability index, J. Risk Model

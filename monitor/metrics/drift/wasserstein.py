@@ -28,6 +28,12 @@ def wasserstein(pair: ColumnPair) -> Outcome:
     range it is exact. 0 means the same distribution; a shift by one standard deviation gives 1. A constant
     reference is ``not_applicable``. Missing values are left out.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> wasserstein(numbers([-1, 1], [0, 2])).value  # all moved by 1, the standard deviation
+    1.0
+
     References
     ----------
     Ramdas, Garcia Trillos, Cuturi (2017), On Wasserstein two-sample testing, Entropy 19.
@@ -36,12 +42,11 @@ def wasserstein(pair: ColumnPair) -> Outcome:
     if sides is None:
         return Outcome.none("insufficient_samples", "one side has only missing values", n=pair.n)
     reference, current = sides
-    counts = {"n": current.n, "n_reference": reference.n}
     if not reference.moments.m2:
-        return Outcome.none(
-            "not_applicable", "the reference is constant: it has no spread to divide by", **counts
-        )
-    return Outcome(distance(reference, current) / reference.moments.sd, **counts)
+        reason = "the reference is constant: it has no spread to divide by"
+        return Outcome.none("not_applicable", reason, n=current.n, n_reference=reference.n)
+    value = distance(reference, current) / reference.moments.sd
+    return Outcome(value, n=current.n, n_reference=reference.n)
 
 
 def distance(reference: NumericSummary, current: NumericSummary) -> float:

@@ -22,6 +22,12 @@ def disparate_impact(data: GroupData) -> Outcome:
     privileged group it compares with the best-off one, which is ``demographic_parity_ratio``. Needs no
     labels. Rates are fairlearn's; the interval a pivotal bootstrap of the cells on the log scale.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import grouped
+    >>> disparate_impact(grouped("aaaabbbb", "11001100", "11001000", privileged="a")).value
+    0.5
+
     References
     ----------
     US EEOC (1978), Uniform Guidelines on Employee Selection Procedures, 29 CFR 1607.4 D.

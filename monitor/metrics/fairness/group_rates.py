@@ -73,6 +73,12 @@ def group_count(data: GroupData) -> dict[str, Outcome]:
 
     0 and more; the sum over groups is the window's rows that belong to any group. Never withheld.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import grouped
+    >>> group_count(grouped("aab", "111", "111"))["a"].value
+    2.0
+
     References
     ----------
     Barocas, Hardt, Narayanan (2023), Fairness and Machine Learning, chapter 3.
@@ -80,12 +86,20 @@ def group_count(data: GroupData) -> dict[str, Outcome]:
     return {name: Outcome(float(n), n=n) for name, n in data.size("all").items()}
 
 
-@metric("group_label_coverage", check="fairness", subject="group", applies=TASKS, unit="ratio")
+@metric(
+    "group_label_coverage", check="fairness", subject="group", applies=TASKS, unit="ratio", counts_labels=True
+)
 def group_label_coverage(data: GroupData) -> dict[str, Outcome]:
     """Share of the group's rows that have a label.
 
     In [0, 1], with a Wilson 95 % interval. When it differs between groups, the labelled rows do not speak
     for all: unequal labelling hides unfairness.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import grouped
+    >>> group_label_coverage(grouped("ab", ["1", None], "11"))["b"].value
+    0.0
 
     References
     ----------
@@ -114,6 +128,12 @@ def group_mean_score(data: GroupData) -> dict[str, Outcome]:
 
     In the score's own range; equal means are what balance of scores asks for. Exact sums in fixed point
     (2**-32), so no order of rows changes it. No interval: only the sum is kept. Needs no labels.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import grouped
+    >>> group_mean_score(grouped("aab", "110", "110", [0.5, 1.0, 0.25]))["a"].value
+    0.75
 
     References
     ----------

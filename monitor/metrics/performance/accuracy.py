@@ -20,6 +20,12 @@ def accuracy(data: TaskData) -> Outcome:
     Hits over labelled rows. In [0, 1]; 1 means all right. Read it beside ``baseline_accuracy``: 0.95 on a
     95 % class is worthless. Interval: percentile bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> accuracy(classified("1100", "1000")).value
+    0.75
+
     References
     ----------
     Sokolova, Lapalme (2009), A systematic analysis of performance measures, Inf. Proc. & Management 45.

@@ -27,6 +27,12 @@ def average_precision(data: TaskData) -> Outcome:
     [0, 1]; 1 means perfect ranking, the share of positives (``detail``) is chance. One class only is
     ``single_class``. Interval: logit with the number of positives as sample size.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> average_precision(classified("1010", "1111", [0.9, 0.8, 0.3, 0.1])).value == (1 + 2 / 3) / 2
+    True
+
     References
     ----------
     Boyd, Eng, Page (2013), Area under the precision-recall curve: point estimates and confidence intervals,

@@ -20,6 +20,12 @@ def balanced_accuracy(data: TaskData) -> Outcome:
     Mean recall of the classes that occur among the labels. In [0, 1]; 1 means all right, 1 / classes is
     chance. One class only is ``single_class``. Interval: percentile bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> balanced_accuracy(classified("1000", "0000")).value
+    0.5
+
     References
     ----------
     Brodersen et al. (2010), The balanced accuracy and its posterior distribution, ICPR.

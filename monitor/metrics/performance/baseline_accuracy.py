@@ -20,6 +20,12 @@ def baseline_accuracy(data: TaskData) -> Outcome:
     Largest class over labelled rows. In [0, 1]; a model whose ``accuracy`` is not above it has learnt
     nothing that this window shows. ``detail`` names the class. Interval: percentile bootstrap.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> baseline_accuracy(classified("1000", "1000")).value
+    0.75
+
     References
     ----------
     Sokolova, Lapalme (2009), A systematic analysis of performance measures, Inf. Proc. & Management 45.

@@ -23,6 +23,12 @@ def brier_score(data: TaskData) -> Outcome:
     certain and right, 0.25 a coin. Scores outside [0, 1] are ``not_applicable``. Interval: central limit
     theorem over rows; multiclass: conservative, the classes' standard errors added up.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> brier_score(classified("10", "11", [0.5, 0.5])).value
+    0.25
+
     References
     ----------
     Brier (1950), Verification of forecasts expressed in terms of probability, Monthly Weather Review 78.

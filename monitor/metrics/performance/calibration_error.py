@@ -30,6 +30,12 @@ def calibration_error(data: TaskData) -> Outcome:
     Scores outside [0, 1] are ``not_applicable``. ``detail`` has the reliability curve. Interval: pivotal
     bootstrap of bin x truth counts.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> calibration_error(classified("1100", "1111", [0.75, 0.75, 0.75, 0.75])).value
+    0.25
+
     References
     ----------
     Naeini, Cooper, Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning, AAAI.

@@ -23,6 +23,12 @@ def cohen_kappa(data: TaskData) -> Outcome:
     In [-1, 1]; 1 means all right, 0 chance. When labels and predictions are all of one and the same class it
     does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> cohen_kappa(classified("1100", "1000")).value
+    0.5
+
     References
     ----------
     Cohen (1960), A coefficient of agreement for nominal scales, Educ. and Psychological Measurement 20.

@@ -22,6 +22,12 @@ def f1(data: TaskData) -> Outcome:
     Without a positive label or prediction it does not exist: ``single_class``. Interval: percentile
     bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> f1(classified("1100", "1010")).value
+    0.5
+
     References
     ----------
     van Rijsbergen (1979), Information Retrieval, chapter 7.

@@ -14,11 +14,18 @@ from monitor.metrics.tasks import TaskData
     applies={"binary", "multiclass", "regression"},
     unit="ratio",
     suffix="label_coverage_ratio",
+    counts_labels=True,
 )
 def label_coverage(data: TaskData) -> Outcome:
     """Share of the window's predictions that have a label so far.
 
     In [0, 1]; every performance number of the window rests on this share alone. Wilson interval.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> label_coverage(classified(["1", None, "0", None], "1100")).value
+    0.5
 
     References
     ----------

@@ -25,6 +25,11 @@ def label_delay_seconds(facts: WindowFacts) -> Outcome:
     Event time of the label minus that of the prediction, over the window's labelled rows; the other
     quantiles are in ``detail``. Early labels weigh more until the window is fully labelled.
 
+    Examples
+    --------
+    >>> label_delay_seconds(WindowFacts(1, label_delays_s={"0.5": 60.0})).value
+    60.0
+
     References
     ----------
     Lakkaraju et al. (2017), The Selective Labels Problem, KDD.

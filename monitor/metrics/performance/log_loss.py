@@ -25,6 +25,12 @@ def log_loss(data: TaskData) -> Outcome:
     certain and right; ln 2 = 0.69 is a coin. Scores outside [0, 1], or a true class without scores, are
     ``not_applicable``. Interval: central limit theorem over rows.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> round(log_loss(classified("10", "11", [0.5, 0.5])).value, 4)
+    0.6931
+
     References
     ----------
     Good (1952), Rational decisions, J. Royal Stat. Soc. B 14.

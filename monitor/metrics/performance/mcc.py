@@ -25,6 +25,12 @@ def mcc(data: TaskData) -> Outcome:
     predicted rows of class k. In [-1, 1]; 1 means all right, 0 chance. When all labels or all predictions
     are of one class it does not exist: ``single_class``. Interval: percentile bootstrap of the cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> mcc(classified("1100", "1100")).value, mcc(classified("1100", "1010")).value
+    (1.0, 0.0)
+
     References
     ----------
     Gorodkin (2004), Comparing two K-category assignments by a K-category correlation coefficient,

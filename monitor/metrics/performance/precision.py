@@ -21,6 +21,14 @@ def precision(data: TaskData) -> Outcome:
     class and the weighted mean in ``detail``. In [0, 1]; 1 means no false alarm. Where nothing is predicted
     positive it does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> precision(classified("1100", "1110")).value == 2 / 3
+    True
+    >>> precision(classified("1100", "0000")).state
+    'single_class'
+
     References
     ----------
     van Rijsbergen (1979), Information Retrieval, chapter 7.

@@ -21,6 +21,12 @@ def recall(data: TaskData) -> Outcome:
     with each class and the weighted mean in ``detail``. In [0, 1]; 1 means none missed. Without a positive
     label it does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> recall(classified("1100", "1000")).value
+    0.5
+
     References
     ----------
     van Rijsbergen (1979), Information Retrieval, chapter 7.

@@ -32,6 +32,12 @@ def mae(data: TaskData) -> Outcome:
 
     Mean of |prediction - truth|; 0 means all right. Interval: central limit theorem over rows.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> mae(regressed([1, 2, 3], [1, 2, 6])).value
+    1.0
+
     References
     ----------
     Willmott, Matsuura (2005), Advantages of the mean absolute error over the RMSE, Climate Research 30.
@@ -47,6 +53,12 @@ def rmse(data: TaskData) -> Outcome:
 
     sqrt of the mean of (prediction - truth)²; 0 means all right; large errors weigh most. Interval: root of
     the central-limit interval of the mean square.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> rmse(regressed([1, 2], [4, 6])).value == 12.5**0.5
+    True
 
     References
     ----------
@@ -68,6 +80,12 @@ def mape(data: TaskData) -> Outcome:
 
     Mean of |prediction - truth| / |truth| over rows whose truth is not 0 (the others are counted in
     ``detail``); a ratio, not per cent. 0 means all right. Interval: central limit theorem over rows.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> mape(regressed([0, 2], [1, 3])).value
+    0.5
 
     References
     ----------
@@ -96,6 +114,12 @@ def mean_error(data: TaskData) -> Outcome:
 
     0 means no bias, above 0 that the model predicts too much. Interval: central limit theorem over rows.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> mean_error(regressed([1, 2], [2, 5])).value
+    2.0
+
     References
     ----------
     Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
@@ -111,6 +135,12 @@ def r2(data: TaskData) -> Outcome:
 
     1 - sum (prediction - truth)² / sum (truth - mean truth)². 1 means all right, 0 no better than the
     window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> r2(regressed([1, 2, 3], [1, 2, 3])).value, r2(regressed([1, 3], [2, 2])).value
+    (1.0, 0.0)
 
     References
     ----------
@@ -151,6 +181,12 @@ def baseline_rmse(data: TaskData) -> Outcome:
     sqrt of the window's label variance + (its mean - the reference's mean)². A model whose ``rmse`` is not
     below it has learnt nothing that this window shows.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> baseline_rmse(regressed([1, 3], [1, 3], center=2)).value
+    1.0
+
     References
     ----------
     Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
@@ -173,6 +209,12 @@ def median_absolute_error(data: TaskData) -> Outcome:
 
     From a histogram with cells 0.8 % wide, so within 0.4 %. 0 means that half are exactly right. Interval:
     order statistics (binomial ranks).
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import regressed
+    >>> abs(median_absolute_error(regressed([0, 0, 0], [1, 2, 9])).value - 2) < 0.01
+    True
 
     References
     ----------

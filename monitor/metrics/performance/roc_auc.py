@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from monitor.metrics.intervals import Z, Interval, wilson
+from monitor.metrics.intervals import Interval, Z, wilson
 from monitor.metrics.registry import Outcome, metric
 from monitor.metrics.tasks import TaskData
 from monitor.summaries import IntArray
@@ -28,6 +28,12 @@ def roc_auc(data: TaskData) -> Outcome:
     In [0, 1]; 1 means perfect ranking, 0.5 chance. One class only is ``single_class``. Interval: DeLong's
     variance on the histogram, on the logit scale (at 0 and 1, Wilson's of the smaller class's size);
     multiclass: conservative, standard errors averaged as if fully correlated.
+
+    Examples
+    --------
+    >>> from monitor.metrics.examples import classified
+    >>> roc_auc(classified("1100", "1111", [0.9, 0.5, 0.5, 0.1])).value
+    0.875
 
     References
     ----------

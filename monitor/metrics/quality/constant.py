@@ -21,6 +21,12 @@ def constant(pair: ColumnPair) -> Outcome:
     Missing values are left out. ``not_applicable`` when the reference is constant itself, or every value of
     the window is a new category; ``insufficient_samples`` below two values.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> constant(numbers([1, 2], [2, 2])).value
+    1.0
+
     References
     ----------
     Sculley et al. (2015), Hidden technical debt in machine learning systems, NeurIPS.

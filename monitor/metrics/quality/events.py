@@ -33,6 +33,11 @@ def row_count(facts: WindowFacts) -> Outcome:
 
     0 and more; 0 is a value, not a gap: it says that the model was not used or not logged.
 
+    Examples
+    --------
+    >>> row_count(WindowFacts(3)).value
+    3.0
+
     References
     ----------
     Breck et al. (2017), The ML test score, IEEE Big Data.
@@ -45,6 +50,11 @@ def row_count_ratio(facts: WindowFacts) -> Outcome:
     """Distinct predictions over the median of the trailing windows.
 
     1 means as many as usual, 0 none. ``not_applicable`` before there is a median above 0.
+
+    Examples
+    --------
+    >>> row_count_ratio(WindowFacts(3, median_rows=6.0)).value
+    0.5
 
     References
     ----------
@@ -61,6 +71,11 @@ def duplicate_ratio(facts: WindowFacts) -> Outcome:
 
     Dropped events over dropped and distinct ones. In [0, 1]; 0 means each came once. Wilson interval.
 
+    Examples
+    --------
+    >>> duplicate_ratio(WindowFacts(3, duplicates=1)).value
+    0.25
+
     References
     ----------
     Kleppmann (2017), Designing Data-Intensive Applications, chapter 11.
@@ -75,6 +90,11 @@ def conflict_ratio(facts: WindowFacts) -> Outcome:
     Over dropped and distinct events; the first payload in log order is kept. In [0, 1]; anything above 0
     says that a producer's ids are not unique. Wilson interval.
 
+    Examples
+    --------
+    >>> conflict_ratio(WindowFacts(3, duplicates=1, conflicts=1)).value
+    0.25
+
     References
     ----------
     Kleppmann (2017), Designing Data-Intensive Applications, chapter 11.
@@ -87,6 +107,11 @@ def late_ratio(facts: WindowFacts) -> Outcome:
     """Share of the window's rows that arrived after it was first evaluated.
 
     In [0, 1]; 0 means all were in time. They are counted all the same, in a restatement. Wilson interval.
+
+    Examples
+    --------
+    >>> late_ratio(WindowFacts(4, late=1)).value
+    0.25
 
     References
     ----------
@@ -101,6 +126,11 @@ def unexpected_fields(facts: WindowFacts) -> Outcome:
 
     0 and more; 0 means that the schema holds.
 
+    Examples
+    --------
+    >>> unexpected_fields(WindowFacts(4, unexpected_fields=2)).value
+    2.0
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.
@@ -114,6 +144,11 @@ def missing_fields(facts: WindowFacts) -> Outcome:
 
     0 and more; 0 means that the schema holds.
 
+    Examples
+    --------
+    >>> missing_fields(WindowFacts(4)).state
+    'not_applicable'
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.
@@ -126,6 +161,11 @@ def staleness_seconds(facts: WindowFacts) -> Outcome:
     """Time since the model's latest event, as of the evaluation.
 
     As-of moment minus the largest event time; 0 when that lies ahead of it.
+
+    Examples
+    --------
+    >>> staleness_seconds(WindowFacts(1, last_event_us=0, as_of_us=2_500_000)).value
+    2.5
 
     References
     ----------

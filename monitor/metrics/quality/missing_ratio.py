@@ -14,6 +14,12 @@ def missing_ratio(pair: ColumnPair) -> Outcome:
     Absent, null, non-finite and wrongly typed values over all rows of the window. In [0, 1]; 0 means
     complete, 1 that the column is gone. 95 % Wilson interval; ``detail`` has the reference's own ratio.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> missing_ratio(numbers([1], [1, None, 2, 3])).value
+    0.25
+
     References
     ----------
     Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.

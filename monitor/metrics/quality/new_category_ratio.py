@@ -23,6 +23,12 @@ def new_category_ratio(pair: ColumnPair) -> Outcome:
     95 % Wilson interval. ``not_applicable`` when the reference has more than 10,000 categories, since its
     rare ones could not be told from new ones.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import words
+    >>> new_category_ratio(words("ab", "abaz")).value
+    0.25
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.

@@ -22,6 +22,12 @@ def out_of_range_ratio(pair: ColumnPair) -> Outcome:
     reference's own size and distribution expects about 2 such rows. 95 % Wilson interval; ``detail`` counts
     them on each side.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> out_of_range_ratio(numbers([1, 9], [0, 5, 5, 10])).value
+    0.5
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.

@@ -16,6 +16,12 @@ def type_mismatch_ratio(pair: ColumnPair) -> Outcome:
     Over all rows of the window; such rows count as missing everywhere else. In [0, 1]; 0 means every value
     had its type. 95 % Wilson interval. ``not_applicable`` where the source cannot tell.
 
+    Examples
+    --------
+    >>> from monitor.metrics.examples import numbers
+    >>> type_mismatch_ratio(numbers([1], [1])).state
+    'not_applicable'
+
     References
     ----------
     Breck et al. (2019), Data validation for machine learning, MLSys.

@@ -1,0 +1,295 @@
+"""The process: threads, the evaluation tick, signals, reload and drain.
+
+Threads: two per source (read ahead, land), the scheduler's (settle, evaluate, decide, keep up the store), the
+webhook relay's, and the HTTP server's. They share nothing but the store, the counters and the immutable
+snapshot. SIGTERM drains; a second one ends the process at once. SIGHUP reloads.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from monitor import config as cfg
+from monitor.actions import OutboxRow
+from monitor.actions.relay import Relay
+from monitor.actions.webhook import Attempt
+from monitor.build import Plan, endpoints, monitored, open_source
+from monitor.errors import ConfigError, MonitorError
+from monitor.ingest import Ingest
+from monitor.store.landing import LandReport
+from monitor.store.outbox import StoredOutbox
+from monitor.store.quarantine import listed
+from monitor.store.results import read_results
+from monitor.store.store import Store
+from monitor.time import Clock, SystemClock
+from monitor.types import Result
+from monitor.web.app import create_app
+from monitor.web.backend import Health, ResultsQuery
+from monitor.web.server import Server
+from monitor.web.snapshot import Current, QuarantineView, Snapshot
+from monitor.web.telemetry import Telemetry
+from monitor.web.tls import Tls
+from monitor.worker import Worker
+
+log = logging.getLogger(__name__)
+
+STALL_S = 120.0
+RESTART_ONLY = ("store", "server", "scheduler", "log")
+
+
+class Daemon:
+    """The monitor as a running process; it is also the web layer's backend.
+
+    Parameters
+    ----------
+    the_plan
+        The resolved configuration.
+    read_plan
+        Reads the configuration again, for a reload; raises ``ConfigError``.
+    clock
+        The time.
+
+    Raises
+    ------
+    MonitorError
+        When the store or the address cannot be had.
+    """
+
+    def __init__(self, the_plan: Plan, read_plan: Callable[[], Plan], *, clock: Clock | None = None) -> None:
+        self.plan, self._read_plan = the_plan, read_plan
+        self.clock: Clock = clock or SystemClock()
+        config = the_plan.config
+        self.telemetry = Telemetry()
+        self._current = Current()
+        self._stop, self._reload = threading.Event(), threading.Event()
+        self._changing = threading.Lock()  # held while a tick runs, and while a reload swaps the parts
+        self.store = Store(
+            config.store.path, memory_limit_bytes=config.store.memory_limit, threads=config.store.threads
+        )
+        self.ingests: dict[str, Ingest] = {}
+        self.worker = self._build()
+        tls = config.server.tls
+        users = {
+            **config.server.basic_auth_users,
+            **(config.server.basic_auth.users if config.server.basic_auth else {}),
+        }
+        app = create_app(self, budget=config.server.series_budget)
+        self.server = Server(
+            config.server.listen,
+            app,
+            Tls(tls.cert_file, tls.key_file, tls.client_ca_file) if tls else None,
+            {name: _reveal(value) for name, value in users.items()},
+        )
+        self.relay = Relay(
+            StoredOutbox(self.store, OutboxRow),
+            endpoints(config),
+            self.clock,
+            random.Random(),
+            self._attempted,
+        )
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        self._relay_thread = threading.Thread(
+            target=self.relay.run, args=(self._stop,), name="relay", daemon=True
+        )
+
+    # ---- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start every thread; returns at once."""
+        self.server.start()
+        self._relay_thread.start()
+        for ingest in self.ingests.values():
+            ingest.start()
+        tick_s = self.plan.config.scheduler.tick / 1e6
+        self._scheduler.add_job(
+            self._tick, "interval", seconds=tick_s, coalesce=True, max_instances=1, misfire_grace_time=None
+        )
+        self._scheduler.add_listener(lambda _: self.telemetry.ticks_skipped.inc(), EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.start()
+        log.info("serving %s/metrics and a status page at %s/", self.server.url, self.server.url)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
+        self.start()
+        while not self._stop.wait(0.2):
+            if self._reload.is_set():
+                self._reload.clear()
+                self.reload()
+        self.drain()
+
+    def drain(self) -> None:
+        """Finish what is under way, store it, and release everything."""
+        log.info("draining")
+        self._stop.set()
+        self.worker.stop.set()
+        self._scheduler.shutdown(wait=False)
+        for ingest in self.ingests.values():
+            ingest.stop()
+        with self._changing:
+            self._relay_thread.join(20.0)
+            self.server.stop()
+            self.store.close()
+        log.info("stopped")
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            os._exit(1)  # asked twice: what is committed is safe, the rest is read again
+        self._stop.set()
+
+    # ---- parts -----------------------------------------------------------------------------------
+
+    def _build(self) -> Worker:
+        config = self.plan.config
+        models = monitored(self.plan, self.store)
+        self.telemetry.declare([one.spec.name for one in models])
+        self.telemetry.config_loaded(self.clock.now_us())
+        self.ingests = {
+            name: Ingest(
+                name,
+                open_source(self.plan, name),
+                self.plan.routes[name],
+                self.store,
+                self.clock,
+                config.sources[name].idle_timeout / 1e6,
+                self._landed,
+            )
+            for name in sorted(self.plan.routes)
+        }
+        return Worker(
+            self.store, self.clock, self.telemetry, self._current, models, self.ingests,
+            retention_us=config.store.retention, quarantine_rows=config.store.quarantine_rows,
+        )  # fmt: skip
+
+    def _tick(self) -> None:
+        with self._changing:
+            if not self._stop.is_set():
+                self.worker.tick()
+
+    def _landed(self, report: LandReport) -> None:
+        for (model, kind), count in report.landed.items():
+            self.telemetry.events.labels(model, kind, "landed").inc(count)
+        for (model, reason), count in report.quarantined.items():
+            self.telemetry.quarantined.labels(reason).inc(count)
+            if model:
+                self.telemetry.events.labels(model, "prediction", "quarantined").inc(count)
+        for (model, feature, fault), count in report.faults.items():
+            self.telemetry.feature_faults.labels(model, feature, fault).inc(count)
+
+    def _attempted(self, row: OutboxRow, attempt: Attempt) -> None:
+        self.telemetry.webhook_attempts.labels(row.action, attempt.outcome).inc()
+        said = log.info if attempt.outcome == "delivered" else log.warning
+        said(
+            "webhook %s to %s: %s%s",
+            row.id,
+            row.action,
+            attempt.outcome,
+            f" ({attempt.error})" if attempt.error else "",
+        )
+
+    # ---- backend of the web layer ----------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        return self._current.get()
+
+    def health(self) -> Health:
+        now_s = self.clock.monotonic_s()
+        loops = {"evaluation": self.worker.progress_s, "webhook relay": self.relay.last_round_s}
+        stalled = [f"{i.failure}" for i in self.ingests.values() if i.failure]
+        for name, ingest in self.ingests.items():
+            loops |= {f"{role} {name}": at for role, at in ingest.progress_s.items()}
+        stalled += [
+            f"{name} made no progress for {now_s - at:.0f} s"
+            for name, at in loops.items()
+            if now_s - at > STALL_S
+        ]
+        waiting = [] if self.worker.ticks else ["the first evaluation tick has not run yet"]
+        for name, ingest in self.ingests.items():
+            status = ingest.status()
+            if not status.connected:
+                waiting.append(f"source {name} is not connected{': ' + status.error if status.error else ''}")
+            if ingest.paused:
+                waiting.append(f"source {name}: {ingest.paused}")
+        return Health(tuple(stalled), tuple(waiting))
+
+    def reload(self) -> list[str]:
+        """Swap in the configuration as it is now, at a batch boundary; keep the old one if it has problems."""
+        try:
+            new = self._read_plan()
+            if changed := [k for k in RESTART_ONLY if getattr(new.config, k) != getattr(self.plan.config, k)]:
+                names = ", ".join(changed)
+                raise ConfigError([f"{names}: cannot change while running; restart to change it"])
+            with self._changing:
+                self._swap(new)
+        except MonitorError as error:
+            problems = list(error.problems) if isinstance(error, ConfigError) else [str(error)]
+            self.telemetry.config_last_reload_successful.set(0)
+            log.error("reload refused, the old configuration stays: %s", "; ".join(problems))
+            return problems
+        log.info("reloaded the configuration")
+        return []
+
+    def _swap(self, new: Plan) -> None:
+        old, old_ingests, old_worker = self.plan, self.ingests, self.worker
+        for ingest in old_ingests.values():
+            ingest.stop()
+        try:
+            self.plan = new
+            self.worker = self._build()
+        except Exception:
+            self.plan = old
+            self.worker = self._build()
+            raise
+        finally:
+            old_worker.cursor.close()
+            self.worker.ticks = old_worker.ticks
+            self.relay.endpoints = endpoints(self.plan.config)
+            for ingest in self.ingests.values():
+                ingest.start()
+
+    def results(self, query: ResultsQuery) -> list[Result]:
+        tests, values = ["true"], []
+        for name, column in _COLUMNS.items():
+            if (want := getattr(query, name)) is not None:
+                tests.append(f"coalesce({column}, '') = ?")
+                values.append(want)
+        if query.window_start_us is not None:
+            tests.append("start_us = ?")
+            values.append(query.window_start_us)
+        tail = (
+            f'ORDER BY start_us DESC, metric, feature, attribute, "group", segment LIMIT {int(query.limit)}'
+        )
+        return self._with_cursor(lambda c: read_results(c, " AND ".join(tests), values, tail=tail))
+
+    def quarantine(self, limit: int) -> Sequence[QuarantineView]:
+        rows = self._with_cursor(lambda c: listed(c, limit=limit))
+        return [QuarantineView(**{k: v for k, v in row.items() if k != "seq"}) for row in rows]
+
+    def _with_cursor(self, ask: Callable[[Any], Any]) -> Any:
+        cursor = self.store.cursor()
+        try:
+            return ask(cursor)
+        finally:
+            cursor.close()
+
+
+_COLUMNS = {
+    "model": "name", "version": "version", "metric": "metric", "feature": "feature", "attribute": "attribute",
+    "group": '"group"', "segment": "segment",
+}  # fmt: skip
+
+
+def _reveal(value: Any) -> str:
+    return value.reveal() if isinstance(value, cfg.Secret) else str(value)

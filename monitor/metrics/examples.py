@@ -1,0 +1,124 @@
+"""Raw rows to metric inputs in one call: for the examples in the documentation, for notebooks and tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from monitor.metrics.columns import ColumnPair
+from monitor.metrics.groups import GroupData
+from monitor.metrics.tasks import TaskData
+from monitor.summaries.categorical import CategoricalSummary, categories_from
+from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
+from monitor.summaries.numeric import NumericSummary, cuts_from, ordered
+from monitor.summaries.residuals import ResidualSummary
+from monitor.summaries.scores import ScoreSummary, edges_from
+from monitor.types import Task
+
+
+def numbers(
+    reference: Sequence[float | None], current: Sequence[float | None], *, bins: int = 10
+) -> ColumnPair:
+    """Return a numeric column's pair; None is a missing value.
+
+    >>> numbers([1, 2, None], [2]).n_reference
+    3
+    """
+    present = [
+        np.array([x for x in side if x is not None], dtype=np.float64) for side in (reference, current)
+    ]
+    missing = [len(side) - len(kept) for side, kept in zip((reference, current), present, strict=True)]
+    cuts = cuts_from(ordered(present[0]))
+    lifted = [NumericSummary.lift(x, cuts=cuts, missing=m) for x, m in zip(present, missing, strict=True)]
+    return ColumnPair(lifted[0], lifted[1], bins=bins)
+
+
+def words(reference: Sequence[str | None], current: Sequence[str | None]) -> ColumnPair:
+    """Return a categorical column's pair; None is a missing value.
+
+    >>> words("aab", "abz").n
+    3
+    """
+    counts = [Counter(x for x in side if x is not None) for side in (reference, current)]
+    missing = [sum(x is None for x in side) for side in (reference, current)]
+    names = categories_from(counts[0].items())
+    lifted = [
+        CategoricalSummary.lift(list(c), list(c.values()), categories=names, missing=m)
+        for c, m in zip(counts, missing, strict=True)
+    ]
+    return ColumnPair(lifted[0], lifted[1])
+
+
+def classified(
+    truths: Sequence[str | None],
+    predictions: Sequence[str],
+    scores: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+    *,
+    task: Task = "binary",
+    positive: str = "1",
+    seed: int = 0,
+) -> TaskData:
+    """Return a classifier's window; a truth of None has no label, ``scores`` go by class if multiclass.
+
+    >>> classified("110", "100").labelled
+    3
+    """
+    rows = Counter(zip(truths, predictions, strict=True))
+    cells = Confusion.lift(
+        [EVERYONE] * len(rows), [t for t, _ in rows], [p for _, p in rows], list(rows.values())
+    )
+    by_class = scores if isinstance(scores, Mapping) else {} if scores is None else {positive: scores}
+    labelled = np.array([t is not None for t in truths], dtype=bool)
+    lifted = {
+        name: ScoreSummary.lift(
+            np.array(column, dtype=np.float64)[labelled],
+            np.array([t == name for t in truths], dtype=bool)[labelled],
+            edges=edges_from(np.unique(np.array(column, dtype=np.float64))[:1024]),
+        )
+        for name, column in by_class.items()
+    }
+    return TaskData(task, np.random.default_rng(seed), cells, lifted, positive=positive)
+
+
+def regressed(truths: Sequence[float], predictions: Sequence[float], *, center: float = 0.0) -> TaskData:
+    """Return a regression's window.
+
+    >>> regressed([1, 2], [1, 3]).labelled
+    2
+    """
+    residuals = ResidualSummary.lift(
+        np.array(predictions, dtype=np.float64), np.array(truths, dtype=np.float64), center=center
+    )
+    return TaskData("regression", np.random.default_rng(0), residuals=residuals)
+
+
+def grouped(
+    groups: Sequence[str],
+    truths: Sequence[str | None],
+    predictions: Sequence[str],
+    scores: Sequence[float] | None = None,
+    *,
+    positive: str = "1",
+    min_group_size: int = 1,
+    privileged: str | None = None,
+    task: Task = "binary",
+    seed: int = 0,
+) -> GroupData:
+    """Return one sensitive attribute's window; a truth of None has no label.
+
+    >>> grouped("ab", "10", "11").names
+    ('a', 'b')
+    """
+    fixed = [] if scores is None else [round(score * SCORE_UNIT) for score in scores]
+    cells = Confusion.lift(
+        list(groups),
+        list(truths),
+        list(predictions),
+        [1] * len(groups),
+        scored=[1] * len(groups) if fixed else None,
+        score_sums=fixed or None,
+    )
+    rng = np.random.default_rng(seed)
+    return GroupData(cells, positive, rng, min_group_size, privileged, task)

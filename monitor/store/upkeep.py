@@ -1,0 +1,60 @@
+"""Upkeep of the store: what leaves retention is deleted and counted, and the books are checked."""
+
+from __future__ import annotations
+
+from monitor.store.schema import labels_table, predictions_table
+from monitor.store.store import Cursor, Store
+
+
+def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int) -> int:
+    """Delete events, results and windows older than ``before_us`` and all but the newest quarantine rows.
+
+    Returns the number of event rows deleted; they are counted per partition in the same transaction.
+    """
+    deleted = 0
+    with store.write(cursor):
+        for model in store.model_ids.values():
+            for table, at in ((predictions_table(model), "event_us"), (labels_table(model), "label_us")):
+                old = f"FROM {table} WHERE {at} < {before_us}"
+                rows = cursor.execute(f"SELECT part, count(*) {old} GROUP BY part").fetchall()
+                if rows:
+                    deleted += sum(n for _, n in rows)
+                    values = ", ".join(f"({part}, {n})" for part, n in rows)
+                    cursor.execute(
+                        f"UPDATE partitions SET expired = expired + n FROM (VALUES {values}) v(part, n)"
+                        " WHERE v.part = partitions.id"
+                    )
+                    cursor.execute(f"DELETE {old}")
+        for table, at in (("results", "end_us"), ("windows", "end_us"), ("duplicates", "event_us")):
+            cursor.execute(f"DELETE FROM {table} WHERE {at} < {before_us}")
+        cursor.execute(
+            "DELETE FROM quarantine WHERE seq < (SELECT min(seq) FROM"
+            f" (SELECT seq FROM quarantine ORDER BY seq DESC LIMIT {quarantine_rows}))"
+        )
+        cursor.execute(f"DELETE FROM transitions WHERE at_us < {before_us}")
+        cursor.execute(
+            f"DELETE FROM outbox WHERE state IN ('delivered', 'dead') AND created_us < {before_us}"
+        )
+    return deleted
+
+
+def violations(cursor: Cursor, models: list[int]) -> list[str]:
+    """Check the books; return one sentence for each partition whose numbers do not add up.
+
+    Every record read is landed, quarantined or ignored; every row landed is stored, was a duplicate, or has
+    left retention.
+    """
+    stored = " UNION ALL ".join(
+        f"SELECT part FROM {table(model)}" for model in models for table in (predictions_table, labels_table)
+    )
+    counted = f"SELECT part, count(*) AS n FROM ({stored}) GROUP BY part" if models else "SELECT 0 part, 0 n"
+    rows = cursor.execute(
+        'SELECT source, topic, key, "read", landed, quarantined, ignored, "rows", duplicates, expired,'
+        f" coalesce(s.n, 0) AS stored FROM partitions LEFT JOIN ({counted}) s ON s.part = partitions.id"
+        ' WHERE "read" <> landed + quarantined + ignored OR "rows" <> stored + duplicates + expired'
+    ).fetchall()
+    return [
+        f"{source} {topic}[{key}]: read {read}, landed {landed} + quarantined {quarantined} + ignored {ignored};"
+        f" rows {total}, stored {kept} + duplicates {duplicates} + expired {expired}"
+        for source, topic, key, read, landed, quarantined, ignored, total, duplicates, expired, kept in rows
+    ]

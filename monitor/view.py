@@ -1,0 +1,134 @@
+"""The immutable snapshot that scrapes, the API and the page are served from, made from committed state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from monitor.cycle import Cycle, Monitored
+from monitor.metrics import check_of
+from monitor.rules.alerts import AlertState
+from monitor.sources import SourceStatus
+from monitor.store.outbox import pending
+from monitor.store.results import latest_results
+from monitor.store.store import Cursor, Store
+from monitor.types import Result, Window
+from monitor.web.snapshot import AlertView, ModelView, PartitionView, Snapshot, SourceView, ThresholdView
+
+
+def snapshot(
+    store: Store,
+    cursor: Cursor,
+    cycles: Sequence[Cycle],
+    sources: Mapping[str, tuple[SourceStatus, str]],
+    *,
+    last_success: Mapping[str, int],
+    states: Mapping[str, str],
+    now_us: int,
+) -> Snapshot:
+    """Build the snapshot of this moment.
+
+    Parameters
+    ----------
+    store, cursor
+        What has been committed.
+    cycles
+        The models' turns, for their alert states.
+    sources
+        Source name -> (status, why landing is paused or empty).
+    last_success, states
+        By model: moment of the last evaluation without a failure; one word or sentence of how it is.
+    now_us
+        The moment.
+    """
+    names = {cycle.monitored.spec.name for cycle in cycles}
+    results = tuple(r for r in latest_results(cursor) if r.model in names)
+    ends = _window_ends(results)
+    marks = dict(cursor.execute("SELECT name, watermark_us FROM models").fetchall())
+    return Snapshot(
+        taken_us=now_us,
+        results=results,
+        alerts=tuple(
+            _alert(cycle.monitored, state) for cycle in cycles for _, state in sorted(cycle.states.items())
+        ),
+        models=tuple(_model(cycle, ends, marks, states) for cycle in cycles),
+        thresholds=tuple(t for cycle in cycles for t in _thresholds(cycle.monitored)),
+        sources=tuple(
+            SourceView(name, status.connected, paused or status.error)
+            for name, (status, paused) in sources.items()
+        ),
+        partitions=_partitions(store, sources),
+        window_ends={key: window.end_us for key, window in ends.items()},
+        last_success=dict(last_success),
+        store_bytes=store.size_bytes(),
+        outbox_pending=pending(cursor),
+    )
+
+
+def _window_ends(results: Sequence[Result]) -> dict[tuple[str, str], Window]:
+    ends: dict[tuple[str, str], Window] = {}
+    for result in results:
+        if result.state != "awaiting_labels":
+            key = (result.model, check_of(result.metric))
+            ends[key] = max(ends.get(key, result.window), result.window)
+    return ends
+
+
+def _model(
+    cycle: Cycle,
+    ends: Mapping[tuple[str, str], Window],
+    marks: Mapping[str, int | None],
+    states: Mapping[str, str],
+) -> ModelView:
+    spec, reference = cycle.monitored.spec, cycle.monitored.reference
+    windows = [window for (model, _), window in ends.items() if model == spec.name]
+    return ModelView(
+        name=spec.name,
+        task=spec.task,
+        watermark_us=marks.get(spec.name),
+        last_window=max(windows, default=None),
+        reference_id=reference.id if reference else None,
+        state=states.get(spec.name, "ok"),
+    )
+
+
+def _alert(monitored: Monitored, state: AlertState) -> AlertView:
+    model, version, metric, feature, attribute, group, segment = state.series
+    severity = next((rule.severity for rule in monitored.alerts if rule.name == state.alert), "warning")
+    return AlertView(
+        model=model, alert=state.alert, severity=severity, phase=state.phase, metric=metric, version=version,
+        feature=feature or None, attribute=attribute or None, group=group or None, segment=segment or None,
+        value=state.value, bound=state.bound, since_us=state.since_us, window=state.window,
+        no_data=state.no_data,
+    )  # fmt: skip
+
+
+def _thresholds(monitored: Monitored) -> list[ThresholdView]:
+    found = []
+    for rule in monitored.alerts:
+        pairs = [("above", rule.above), ("below", rule.below)]
+        if rule.outside:
+            pairs = [("below", rule.outside[0]), ("above", rule.outside[1])]
+        if isinstance(rule.clear, int | float):
+            pairs.append(("clear", rule.clear))
+        found += [
+            ThresholdView(monitored.spec.name, rule.name, bound, value)
+            for bound, value in pairs
+            if value is not None
+        ]
+    return found
+
+
+def _partitions(store: Store, sources: Mapping[str, tuple[SourceStatus, str]]) -> tuple[PartitionView, ...]:
+    views = []
+    for name, (status, _) in sources.items():
+        mine = {p for p in store.partition_ids if p.source == name}
+        for partition in sorted(
+            mine | set(status.halted) | set(status.lag_records), key=lambda p: p.log_rank
+        ):
+            views.append(
+                PartitionView(
+                    name, partition.topic, partition.key, status.lag_records.get(partition),
+                    status.halted.get(partition, ""),
+                )
+            )  # fmt: skip
+    return tuple(views)
