@@ -159,6 +159,7 @@ def _endpoint(name: str, action: cfg.WebhookAction) -> Endpoint:
         lambda: [secret.reveal() for secret in action.secrets],
         allow=action.allow_hosts,
         ca_file=str(action.ca_file) if action.ca_file else None,
+        headers=lambda: {name: secret.reveal() for name, secret in action.headers.items()},
         connect_timeout_s=min(5.0, timeout_s),
         read_timeout_s=min(10.0, timeout_s),
         total_timeout_s=timeout_s,
