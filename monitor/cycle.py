@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from monitor.actions.payload import message_id, retrain_body
 from monitor.engine.duckdb import WindowQuery
 from monitor.engine.reference import Reference
-from monitor.evaluate import Evaluation, Moment, evaluate
-from monitor.metrics import needs_labels
+from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
 from monitor.store.outbox import enqueue
@@ -122,14 +121,19 @@ class Cycle:
         """Evaluate one window, step the rules, decide, and commit it all."""
         monitored, window = self.monitored, self.monitored.spec.window.at(due.index)
         query = WindowQuery(self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us)
-        moment = Moment(monitored.has_feedback, due.label_wait_over)
-        evaluation = evaluate(query, monitored.reference, moment=moment, labelled_only=due.labelled_only)
+        evaluation = evaluate(
+            query,
+            monitored.reference,
+            has_feedback=monitored.has_feedback,
+            label_wait_over=due.label_wait_over,
+            labelled_only=due.labelled_only,
+        )
         before = window_rows(self.cursor, monitored.model).get(due.index)
         row = WindowRow(due.index, before.revision + 1 if before else 1, evaluation.labels != "awaiting")
         results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
         states, transitions = evaluate_rules(monitored.alerts, self.states, results, now_us)
         retrain, decision = self._decide(states, transitions, window, now_us)
-        labelled = [(result, needs_labels(result.metric)) for result in results]
+        labelled = [(result, follows_labels(result.metric)) for result in results]
         with self.store.write(self.cursor) as cursor:
             write_results(cursor, monitored.model, window, labelled, labelled_only=due.labelled_only)
             write_window(cursor, monitored.model, window, row, coverage=evaluation.coverage, now_us=now_us)

@@ -126,13 +126,59 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-class Broker:
+class Cluster:
+    """A Kafka that is running, and what tests do with its topics."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.bootstrap = bootstrap
+
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        """Create a topic, wait until its partitions have leaders, and return its name."""
+        from confluent_kafka.admin import NewTopic
+
+        client = admin(self.bootstrap)
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
+        client.create_topics([topic])[name].result(20)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            found = client.list_topics(name, timeout=5).topics[name].partitions
+            if len(found) == partitions and all(p.leader >= 0 for p in found.values()):
+                return name
+            time.sleep(0.05)
+        raise RuntimeError(f"topic {name} has no leaders after 20 s")
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Raise the number of partitions of a topic."""
+        from confluent_kafka.admin import NewPartitions
+
+        client = admin(self.bootstrap)
+        client.create_partitions([NewPartitions(name, total)])[name].result(20)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic and wait until the broker no longer lists it."""
+        client = admin(self.bootstrap)
+        client.delete_topics([name])[name].result(20)
+        deadline = time.monotonic() + 20
+        while name in client.list_topics(timeout=5).topics and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def delete_records(self, name: str, before: int, partition: int = 0) -> None:
+        """Delete the records below an offset, as retention does."""
+        from confluent_kafka import TopicPartition
+
+        client = admin(self.bootstrap)
+        for done in client.delete_records([TopicPartition(name, partition, before)]).values():
+            done.result(20)
+
+
+class Broker(Cluster):
     """One Kafka node that can be stopped and started again on the same port and data."""
 
     def __init__(self, heap: str = "512m") -> None:
         self.heap = heap
         self.folder = Path(tempfile.mkdtemp(prefix="model-monitor-kafka-"))
         self.port, self.sasl_port, controller = free_ports(3)
+        super().__init__(f"127.0.0.1:{self.port}")
         self.process: subprocess.Popen[bytes] | None = None
         self._java = [
             *("java", "-Xms128m", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"),
@@ -149,10 +195,6 @@ class Broker:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise KafkaUnavailableError(f"Kafka could not format its storage: {done.stderr or done.stdout}")
-
-    @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.port}"
 
     @property
     def sasl_bootstrap(self) -> str:
@@ -210,14 +252,6 @@ class Broker:
     ) -> None:
         self.close()
 
-    def create_topic(
-        self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
-    ) -> None:
-        create_topic(self.bootstrap, name, partitions, config)
-
-    def delete_topic(self, name: str) -> None:
-        delete_topic(self.bootstrap, name)
-
 
 def quiet(_: object) -> None:
     """Swallow what a client would print about a broker that is away on purpose."""
@@ -228,33 +262,6 @@ def admin(bootstrap: str) -> Any:
     from confluent_kafka.admin import AdminClient
 
     return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": quiet})
-
-
-def create_topic(
-    bootstrap: str, name: str, partitions: int = 1, config: Mapping[str, str] | None = None
-) -> None:
-    """Create a topic and wait until its partitions have leaders."""
-    from confluent_kafka.admin import NewTopic
-
-    client = admin(bootstrap)
-    topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
-    client.create_topics([topic])[name].result(20)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = client.list_topics(name, timeout=5).topics[name]
-        if len(found.partitions) == partitions and all(p.leader >= 0 for p in found.partitions.values()):
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"topic {name} has no leaders after 20 s")
-
-
-def delete_topic(bootstrap: str, name: str) -> None:
-    """Delete a topic and wait until the broker no longer lists it."""
-    client = admin(bootstrap)
-    client.delete_topics([name])[name].result(20)
-    deadline = time.monotonic() + 20
-    while name in client.list_topics(timeout=5).topics and time.monotonic() < deadline:
-        time.sleep(0.05)
 
 
 def produce(

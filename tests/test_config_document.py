@@ -9,7 +9,6 @@ import pytest
 from monitor.config.base import format_duration, format_size, parse_duration, parse_size
 from monitor.config.document import read
 
-
 FORMS = "${NAME}, ${NAME:-default} and $$"
 LIMIT = "that is the limit of a configuration"
 

@@ -224,8 +224,9 @@ def _model(config: Config, model: Model, declared: Declared) -> Found:
     for j, alert in enumerate(model.alerts):
         for loc, text in alert_problems(alert, model, sensitive_attributes(model), declared):
             yield ("alerts", j, *loc), text
+    alerts = declared(("alerts",))
     for loc, name in model.retrain.when.names() if model.retrain else ():
-        if name not in (alerts := declared(("alerts",))):
+        if name not in alerts:
             yield ("retrain", "when", *loc), unknown("alert", name, alerts)
 
 

@@ -44,9 +44,9 @@ class Problem:
     text: str
     meant: str = ""  # the key that an unknown key may have meant
 
-    def covers(self, path: str) -> bool:
-        """Tell whether the problem lies at ``path`` or inside of it."""
-        return self.path == path or self.path.startswith((f"{path}.", f"{path}["))
+    def around(self) -> set[str]:
+        """Return the paths of the place and of everything that it is part of."""
+        return {self.path, *(self.path[: mark.start()] for mark in re.finditer(r"[.\[]", self.path))}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

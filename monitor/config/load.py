@@ -99,7 +99,8 @@ def _check(root: Node, context: dict[str, Any], problems: list[Problem]) -> Conf
 def _add(problems: list[Problem], found: list[Problem]) -> None:
     """Add what does not merely follow from an earlier problem at or inside the same place."""
     meant = {f"{p.path.rpartition('.')[0]}.{p.meant}".lstrip(".") for p in found if p.meant}
-    problems += [p for p in found if p.path not in meant and not any(old.covers(p.path) for old in problems)]
+    known = meant.union(*(old.around() for old in problems))
+    problems += [problem for problem in found if problem.path not in known]
 
 
 def _between(config: Config, tree: Node, root: Node) -> list[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -52,7 +52,13 @@ def listed(names: Iterable[str], limit: int = 40) -> str:
 
 def closest(name: str, allowed: Iterable[str]) -> str:
     """Return the allowed name that ``name`` may have meant, or an empty text."""
-    return next(iter(get_close_matches(name, list(allowed), 1)), "") if len(name) <= 80 else ""
+    names = tuple(allowed)
+    return _closest(name, names) if len(name) <= 80 and len(names) <= 1000 else ""
+
+
+@lru_cache(1000)
+def _closest(name: str, allowed: tuple[str, ...]) -> str:
+    return next(iter(get_close_matches(name, allowed, 1)), "")
 
 
 def unknown(what: str, name: str, allowed: Iterable[str]) -> str:

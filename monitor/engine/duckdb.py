@@ -57,6 +57,7 @@ class WindowQuery:
         self, cursor: Cursor, spec: ModelSpec, model: int, window: Window, *, as_of_us: int | None = None
     ) -> None:
         self.cursor, self.spec, self.window, self.as_of_us = cursor, spec, window, as_of_us
+        self.model = model
         self._predictions, self._labels = predictions_table(model), labels_table(model)
         self._joined = False
 
@@ -134,6 +135,15 @@ class WindowQuery:
         """Return ``fault:field -> rows``."""
         listed = f"SELECT unnest(faults) AS f FROM {self._predictions} WHERE {self._where(part)} AND faults IS NOT NULL"
         return dict(self.cursor.execute(f"SELECT f, count(*) FROM ({listed}) GROUP BY f").fetchall())
+
+    def duplicates(self) -> tuple[int, int]:
+        """Return (redeliveries dropped, those among them with another payload)."""
+        at = self.window
+        rows = self.cursor.execute(
+            "SELECT count(*), count(*) FILTER (conflict) FROM duplicates"
+            f" WHERE model = {self.model} AND event_us >= {at.start_us} AND event_us < {at.end_us}"
+        ).fetchall()
+        return int(rows[0][0]), int(rows[0][1])
 
     def join(self) -> None:
         """Join the window's rows to their labels once, into the temporary table ``asked``.

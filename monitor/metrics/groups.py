@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from monitor.metrics.contrasts import Sample
 from monitor.metrics.intervals import resample
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import FloatArray, IntArray
@@ -41,6 +42,24 @@ class Rate:
         """Return the rate along the last axis of ``cells``; NaN where there is nothing to divide by."""
         with np.errstate(divide="ignore", invalid="ignore"):
             value: FloatArray = cells[..., self.part].sum(-1) / cells[..., self.of].sum(-1)
+        return value
+
+    def sample(self, table: IntArray, draws: IntArray) -> Sample:
+        """Return the rate of the groups that have it, from int64[G, cells] and int64[draws, G, cells]."""
+        held = table[:, self.of].sum(1) > 0
+        of, smooth = table[held][:, self.of].sum(1), self.smoothed(table[held])
+        return Sample(self(table[held]), self(draws[:, held]), np.sqrt(smooth * (1 - smooth) / of))
+
+    def log_sample(self, table: IntArray, draws: IntArray) -> Sample:
+        """Return the same for the logarithm, smoothed by half a row so that 0 has one."""
+        held = table[:, self.of].sum(1) > 0
+        of, smooth = table[held][:, self.of].sum(1), self.smoothed(table[held])
+        drawn = np.log(self.smoothed(draws[:, held]))
+        return Sample(np.log(smooth), drawn, np.sqrt((1 - smooth) / (smooth * of)))
+
+    def smoothed(self, cells: IntArray) -> FloatArray:
+        """Return the rate with half a row added to the part and one to the whole; never 0, 1 or NaN."""
+        value: FloatArray = (cells[..., self.part].sum(-1) + 0.5) / (cells[..., self.of].sum(-1) + 1.0)
         return value
 
 
@@ -139,9 +158,10 @@ class GroupData:
     @cached_property
     def frames(self) -> dict[Rows, Any]:
         """A fairlearn ``MetricFrame`` of the eligible groups by the rows it counts; None without any."""
-        return {rows: _frame(rows, *self._held(rows)) for rows in ("labelled", "all")}
+        return {rows: _frame(rows, *self.held(rows)) for rows in ("labelled", "all")}
 
-    def _held(self, rows: Rows) -> tuple[tuple[str, ...], IntArray]:
+    def held(self, rows: Rows) -> tuple[tuple[str, ...], IntArray]:
+        """Return the names and cells of the eligible groups."""
         names = self.eligible(rows)
         return names, self.tables[rows][[self.names.index(name) for name in names]]
 
@@ -150,8 +170,8 @@ class GroupData:
         """Bootstrap tables of the eligible groups, int64[draws, G', cells]."""
         streams = dict(zip(("labelled", "all"), self.rng.spawn(2), strict=True))
         return {
-            "labelled": resample(self._held("labelled")[1], streams["labelled"]),
-            "all": resample(self._held("all")[1], streams["all"]),
+            "labelled": resample(self.held("labelled")[1], streams["labelled"]),
+            "all": resample(self.held("all")[1], streams["all"]),
         }
 
     def rates(self, rate: Rate) -> dict[str, float]:

@@ -50,20 +50,13 @@ def percentile(draws: FloatArray) -> Interval:
     return float(lower), float(upper)
 
 
-def pivot(value: float, draws: FloatArray, low: float, high: float) -> Interval:
-    """Return the basic (pivotal) bootstrap interval, cut to ``[low, high]``.
-
-    For statistics that resampling biases away from their bound, such as a maximum minus a minimum: there
-    the percentile interval never reaches the bound, this one does.
-
-    References
-    ----------
-    Davison, Hinkley (1997), Bootstrap Methods and their Application, section 5.2.
-    """
-    lower, upper = percentile(draws)
-    if lower is None or upper is None:
+def logit_normal(value: float, standard_error: float) -> Interval:
+    """Return the central-limit interval of a value in (0, 1), made on the logit scale; none at 0 and 1."""
+    if not math.isfinite(standard_error) or not 0 < value < 1:
         return None, None
-    return min(max(2 * value - upper, low), high), min(max(2 * value - lower, low), high)
+    logit, half = math.log(value / (1 - value)), Z * standard_error / (value * (1 - value))
+    lower, upper = (1 / (1 + math.exp(min(-x, 700.0))) for x in (logit - half, logit + half))
+    return lower, upper
 
 
 def resample(counts: IntArray, rng: np.random.Generator, draws: int = DRAWS) -> IntArray:

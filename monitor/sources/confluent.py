@@ -63,11 +63,12 @@ def security_options(security: Security) -> dict[str, object]:
 
 
 def consumer_options(name: str, settings: KafkaSettings) -> dict[str, object]:
-    """Return librdkafka's options for a source; memory is bounded by the two ``queued`` and ``fetch`` sizes."""
+    """Return librdkafka's options for a source; the ``queued`` and ``fetch`` sizes bound its memory."""
     ours: dict[str, object] = {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"model-monitor-{name}",
-        "group.id": settings.group_id or f"model-monitor-{name}",  # required; unused unless offsets are committed
+        "group.id": settings.group_id
+        or f"model-monitor-{name}",  # required; unused unless offsets are committed
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
         "auto.offset.reset": "error",  # never jump silently
@@ -109,7 +110,9 @@ class ConfluentClient:
 
     def describe(self, timeout_s: float) -> dict[str, Topic]:
         self._admin.poll(0)  # serves its log and, with OAUTHBEARER, its token
-        answers = self._admin.describe_topics(TopicCollection(self._topics), request_timeout=max(timeout_s, 0.1))
+        answers = self._admin.describe_topics(
+            TopicCollection(self._topics), request_timeout=max(timeout_s, 0.1)
+        )
         found = {}
         for name, answer in answers.items():
             try:
@@ -139,7 +142,7 @@ class ConfluentClient:
             messages = self._sort_out(messages, chunk)
         # Plain tuples equal TopicPartition and cost a third of it.
         chunk.keys = cast(list[TopicPartition], [(m.topic(), m.partition()) for m in messages])
-        chunk.offsets = [m.offset() for m in messages]
+        chunk.offsets = cast(list[int], [m.offset() for m in messages])
         chunk.times_ms = [m.timestamp()[1] for m in messages]
         chunk.values = [m.value() for m in messages]
         if self._failure:
@@ -147,7 +150,7 @@ class ConfluentClient:
         return chunk
 
     def _sort_out(self, messages: Sequence[Any], chunk: Chunk) -> list[Any]:
-        """Return the records among ``messages`` and note the events; nothing after a corrupt batch is believed."""
+        """Return the records and note the events; nothing after a corrupt batch is believed."""
         records = []
         for message in messages:
             error = message.error()
@@ -182,7 +185,9 @@ class ConfluentClient:
 
     def ends(self) -> dict[TopicPartition, int]:
         with _kafka_errors():
-            known = {k: self._consumer.get_watermark_offsets(a, cached=True) for k, a in self._assigned.items()}
+            known = {
+                k: self._consumer.get_watermark_offsets(a, cached=True) for k, a in self._assigned.items()
+            }
         return {key: bounds[1] for key, bounds in known.items() if bounds and bounds[1] >= 0}
 
     def corrupt_at(self, partition: TopicPartition, offset: int, timeout_s: float) -> int | None:
@@ -200,13 +205,15 @@ class ConfluentClient:
         if error is None or error.code() == KafkaError._PARTITION_EOF:
             return None
         if error.code() in _BROKEN:
-            return int(messages[0].offset())
+            return int(messages[0].offset() or 0)
         raise Unreachable(error.str())
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         if self._commits:
             with contextlib.suppress(KafkaException):
-                self._consumer.commit(offsets=[Assigned(*k, o) for k, o in offsets.items()], asynchronous=True)
+                self._consumer.commit(
+                    offsets=[Assigned(*k, o) for k, o in offsets.items()], asynchronous=True
+                )
 
     def close(self) -> None:
         with contextlib.suppress(KafkaException, RuntimeError):
@@ -226,9 +233,20 @@ def _text(error: Exception) -> str:
     return first.str() if isinstance(first, KafkaError) else str(first)
 
 
-def _connection_only(options: Mapping[str, object]) -> dict[str, object]:
+def _connection_only(options: Mapping[str, object]) -> dict[str, Any]:
     """Return the options that also hold for an admin client."""
-    wanted = ("bootstrap.", "client.", "security.", "sasl.", "ssl.", "socket.", "reconnect.", "log", "error_cb", "oauth")
+    wanted = (
+        "bootstrap.",
+        "client.",
+        "security.",
+        "sasl.",
+        "ssl.",
+        "socket.",
+        "reconnect.",
+        "log",
+        "error_cb",
+        "oauth",
+    )
     return {key: value for key, value in options.items() if key.startswith(wanted)}
 
 

@@ -1,7 +1,8 @@
 """Rows of a table (CSV, Parquet) as canonical JSON events, by vectorised SQL in an in-memory DuckDB.
 
-Columns named like a top-level key of the canonical event become that key; the struct or map columns ``features``,
-``scores``, ``segments`` and ``attributions`` pass through; every other column is a feature. ``columns`` renames:
+Columns named like a top-level key of the canonical event become that key; the struct or map columns
+``features``, ``scores``, ``segments`` and ``attributions`` pass through; every other column is a feature.
+``columns`` renames:
 ``{"label": "repaid", "segments.channel": "chan"}``.
 """
 
@@ -52,7 +53,12 @@ def event_sql(schema: pa.Schema, columns: Mapping[str, str]) -> str:
     named = {key: column for key, column in columns.items() if "." not in key}
     taken = set(columns.values())
     for key in SCALARS + OBJECTS:
-        if key not in named and key in at and key not in taken and (key in SCALARS or _is_object(schema, key)):
+        if (
+            key not in named
+            and key in at
+            and key not in taken
+            and (key in SCALARS or _is_object(schema, key))
+        ):
             named[key] = key
     used = taken | set(named.values())
     inner: dict[str, dict[str, str]] = {key: {} for key in OBJECTS}

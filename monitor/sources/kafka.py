@@ -1,8 +1,8 @@
 """Kafka topics as a source: settings, and the part of the reading that does not depend on the client.
 
 Two client libraries do the talking, each behind :class:`Client` in a file of its own: ``confluent.py``
-(librdkafka, fast) and ``kafka_python.py`` (pure Python). All partitions of the topics are assigned by hand and
-start where the store says. What a client reports in a :class:`Chunk` becomes a ``RawBatch`` here.
+(librdkafka, fast) and ``kafka_python.py`` (pure Python). All partitions of the topics are assigned by hand
+and start where the store says. ``kafka_driver.py`` makes batches of what a client reports (:class:`Chunk`).
 """
 
 from __future__ import annotations
@@ -109,11 +109,11 @@ class Chunk:
 class Client(Protocol):
     """What a Kafka library must do for us.
 
-    Every method returns within its time-out, and raises :class:`Unreachable` where it cannot. ``assign`` replaces
-    the assignment; ``consume`` then starts at exactly those offsets. ``bounds`` are the first offset and the end
-    (the last stable offset when only committed records are read). ``ends`` are the ends known without asking.
-    ``corrupt_at`` returns the first offset of the broken batch that holds ``offset``, or None where it is sound.
-    ``commit`` does not wait and fails silently.
+    Every method returns within its time-out, and raises :class:`Unreachable` where it cannot. ``assign``
+    replaces the assignment; ``consume`` then starts at exactly those offsets. ``bounds`` are the first offset
+    and the end (the last stable offset when only committed records are read). ``ends`` are the ends known
+    without asking. ``corrupt_at`` returns the first offset of the broken batch that holds ``offset``, or None
+    where it is sound. ``commit`` does not wait and fails silently.
     """
 
     def describe(self, timeout_s: float) -> dict[str, Topic]: ...

@@ -56,7 +56,9 @@ class Columns:
             return []
         too_large = pc.fill_null(pc.greater(sizes, limit), False).to_numpy(zero_copy_only=False)
         rejected = [
-            oversize(partitions[self.keys[self.part[i]]], int(self.off[i]), self.values[int(i)].as_buffer(), limit)
+            oversize(
+                partitions[self.keys[self.part[i]]], int(self.off[i]), self.values[int(i)].as_buffer(), limit
+            )
             for i in np.flatnonzero(too_large)
         ]
         self._keep(~too_large)

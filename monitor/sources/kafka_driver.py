@@ -1,8 +1,8 @@
 """The client-neutral Kafka source: which partitions, from where, what to do about loss and corruption.
 
 One ``poll`` is: (1) connect, or look at the topics again when it is time; (2) settle where new and lost
-partitions go on, and where a corrupt batch ends; (3) assign anew if any of that changed; (4) consume until the
-batch is full or the linger is over. Positions move only together with the records that are returned.
+partitions go on, and where a corrupt batch ends; (3) assign anew if any of that changed; (4) consume until
+the batch is full or the linger is over. Positions move only together with the records that are returned.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from monitor.sources import SourceStatus
 from monitor.sources.kafka import Chunk, Client, KafkaSettings, Topic, TopicPartition, Unreachable
 from monitor.sources.kafka_batch import Columns
+from monitor.sources.kafka_part import CorruptSpan, Part, loss_sentence, search_end
 from monitor.types import Partition, Position, RawBatch, Rejected
 
 LINGER_S = 0.05  # after the first records, how long to wait for a fuller batch
@@ -24,36 +24,6 @@ RENEW_AFTER_S = 12.0  # a client cut off for so long is replaced: credentials an
 EVERY_S = 1.0  # how often offsets are committed and the ends of the logs looked at
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Part:
-    """One partition: where to go on, in which incarnation of its topic, and what stands in the way."""
-
-    partition: Partition
-    topic_id: str = ""
-    position: int | None = None
-    start_at: str = "earliest"
-    exists: bool = False
-    at_end: bool = False
-    end: int | None = None
-    lost: str = ""  # why the position is no longer the broker's; settled by the policy
-    halted: str = ""
-    bad: CorruptSpan | None = None
-
-    @property
-    def readable(self) -> bool:
-        return self.exists and self.position is not None and not (self.lost or self.halted or self.bad)
-
-
-@dataclass(slots=True)
-class CorruptSpan:
-    """The search for the end of a corrupt batch: ``start <= low`` are in it, ``high`` is sound."""
-
-    start: int
-    low: int
-    high: int | None = None
-    step: int = 1
 
 
 class KafkaSource:
@@ -175,7 +145,9 @@ class KafkaSource:
         if not self._connected:
             log.info("source %s: connected to %s", self.name, self.settings.bootstrap_servers)
         self._connected, self._error = True, ""
-        self._look_at = now + (self.settings.refresh_s if flowing else min(IDLE_CHECK_S, self.settings.refresh_s))
+        self._look_at = now + (
+            self.settings.refresh_s if flowing else min(IDLE_CHECK_S, self.settings.refresh_s)
+        )
         for name in self.topics:
             self._adopt(name, topics.get(name))
             if name not in topics:
@@ -222,30 +194,24 @@ class KafkaSource:
             part = self._parts[key]
             policy = self.settings.on_offset_loss if part.lost else part.start_at
             if policy == "halt":
-                part.halted = _loss(key, part, low, high)
+                part.halted = loss_sentence(key, part, low, high)
                 log.error("source %s: %s", self.name, part.halted)
                 continue
             if part.lost:
-                log.warning("source %s: %s; going on at the %s", self.name, _loss(key, part, low, high), policy)
+                log.warning(
+                    "source %s: %s; going on at the %s",
+                    self.name,
+                    loss_sentence(key, part, low, high),
+                    policy,
+                )
             part.position, part.lost = (low if policy == "earliest" else high), ""
             self._moved.add(key)
 
     def _find_end(self, client: Client, key: TopicPartition, part: Part, deadline: float) -> None:
-        """Look for the first sound offset after a corrupt batch, by leaps and then by halves."""
         span = part.bad
         assert span is not None
-        if span.high is None:
-            _, end = client.bounds([key], max(0.05, deadline - time.monotonic()))[key]
-            span.high = max(end, span.low + 1)
-        while span.high - span.low > 1:
-            if time.monotonic() > deadline:
-                return
-            offset = min(span.low + span.step, (span.low + span.high) // 2)
-            base = client.corrupt_at(key, offset, 2.0)
-            if base is not None and base <= span.start:
-                span.low, span.step = offset, span.step * 2
-            else:
-                span.high = offset
+        if not search_end(client, key, span, deadline):
+            return
         detail = f"offsets {span.start} to {span.low} failed their checksum and were passed over"
         log.warning("source %s: topic %s partition %s: %s", self.name, *key, detail)
         self._rejected.append(Rejected(part.partition, span.start, "corrupt", detail))
@@ -317,7 +283,11 @@ class KafkaSource:
 
     def _publish(self) -> None:
         parts = [p for p in self._parts.values() if p.position is not None]
-        lags = {p.partition: 0 if p.at_end else max(0, p.end - (p.position or 0)) for p in parts if p.end is not None}
+        lags = {
+            p.partition: 0 if p.at_end else max(0, p.end - (p.position or 0))
+            for p in parts
+            if p.end is not None
+        }
         self._status = SourceStatus(
             connected=self._connected and not self._closed,
             caught_up=frozenset(p.partition for p in parts if p.at_end and p.readable),
@@ -325,11 +295,3 @@ class KafkaSource:
             halted={p.partition: p.halted for p in parts if p.halted},
             error=self._error,
         )
-
-
-def _loss(key: TopicPartition, part: Part, low: int, high: int) -> str:
-    return (
-        f"topic {key.topic!r} partition {key.number}: offset {part.position} is next to be read, but {part.lost}; "
-        f"the broker has offsets {low} to {high}. Bring the log back, or set on_offset_loss to 'earliest' "
-        f"(go on at {low}) or 'latest' (go on at {high}) and restart"
-    )

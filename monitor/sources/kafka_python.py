@@ -94,8 +94,8 @@ def consumer_options(name: str, settings: KafkaSettings) -> dict[str, object]:
 class KafkaPythonClient:
     """kafka-python behind :class:`monitor.sources.kafka.Client`.
 
-    ``KafkaConsumer(...)`` blocks until it has met a broker, so it is made on a thread of its own; from then on
-    only the source's thread uses it.
+    ``KafkaConsumer(...)`` blocks until it has met a broker, so it is made on a thread of its own; from then
+    on only the source's thread uses it.
     """
 
     def __init__(self, name: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
@@ -104,7 +104,8 @@ class KafkaPythonClient:
         self._options = consumer_options(name, settings)
         if unknown := sorted(set(self._options) - set(KafkaConsumer.DEFAULT_CONFIG)):
             raise SourceError(
-                f"source {name!r}: kafka-python has no option {unknown[0]!r}; see its KafkaConsumer for those allowed"
+                f"source {name!r}: kafka-python has no option {unknown[0]!r}; "
+                "allowed are those of its KafkaConsumer"
             )
         self._failure = "not connected yet"
         self._net: Any = None

@@ -19,7 +19,9 @@ class MemorySource:
     The logs outlive ``close``, as a broker's would: :meth:`reopened` returns a new source over the same logs.
     """
 
-    def __init__(self, name: str, *, max_record_bytes: int = 1 << 20, max_batch_records: int = 50_000) -> None:
+    def __init__(
+        self, name: str, *, max_record_bytes: int = 1 << 20, max_batch_records: int = 50_000
+    ) -> None:
         self.name, self.max_record_bytes, self.max_batch_records = name, max_record_bytes, max_batch_records
         self.logs: dict[Partition, list[tuple[int, int | None, bytes | None]]] = {}
         self._ends: dict[Partition, int] = {}

@@ -33,7 +33,7 @@ class Server:
     Parameters
     ----------
     listen
-        ``host:port`` or ``[ipv6]:port``; port 0 takes a free one, see :attr:`address`.
+        ``host:port``, ``[ipv6]:port`` or ``:port`` for every address; port 0 takes a free one, see :attr:`address`.
     app
         The application.
     tls
@@ -186,13 +186,15 @@ class Server:
 
 
 def _bind(listen: str) -> socket.socket:
-    host, _, port = listen.rpartition(":")
+    host, colon, port = listen.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not (host and port.isdecimal() and int(port) < 65536):
-        raise ConfigError([f"server.listen: {listen!r} is no address; write host:port or [ipv6]:port"])
+    if not (colon and port.isdecimal() and int(port) < 65536):
+        raise ConfigError([f"server.listen: {listen!r} is no address; write host:port, [ipv6]:port or :port"])
     bound: socket.socket | None = None
     try:
-        kind, proto, _, _, address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0:5]
+        kind, proto, _, _, address = socket.getaddrinfo(
+            host or "0.0.0.0", int(port), type=socket.SOCK_STREAM
+        )[0][0:5]
         bound = socket.socket(kind, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)

@@ -28,7 +28,10 @@ TABLE = MappingProxyType(
         ),
         "evaluation_duration_seconds": (("model",), "Time to evaluate one window of one model."),
         "evaluation_failures": (("model",), "Evaluations of a window that ended in an error."),
-        "webhook_attempts": (("action", "outcome"), "Webhook requests sent, by outcome: delivered, retry, dead, disabled."),
+        "webhook_attempts": (
+            ("action", "outcome"),
+            "Webhook requests sent, by outcome: delivered, retry, dead, disabled.",
+        ),
         "series_dropped": (
             (),
             "Result series left out of the exposition by the series budget, counted once for each set of "

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from monitor.metrics.contrasts import largest_difference
 from monitor.metrics.fairness.gaps import GAPS, TASKS, measure
 from monitor.metrics.groups import RATES, GroupData
-from monitor.metrics.intervals import Interval, percentile, pivot
 from monitor.metrics.registry import Outcome, metric
-from monitor.summaries import FloatArray
 
 
 @metric("disparate_impact", check="fairness", subject="gap", applies=TASKS, unit="ratio", high=math.inf)
@@ -20,7 +17,7 @@ def disparate_impact(data: GroupData) -> Outcome:
     min over the other groups of selection rate / selection rate of ``privileged``; 1 means parity, 0 that
     some group is never selected, above 1 that every other group is better off. Without a configured
     privileged group it compares with the best-off one, which is ``demographic_parity_ratio``. Needs no
-    labels. Rates are fairlearn's; the interval a pivotal bootstrap of the cells on the log scale.
+    labels. Rates are fairlearn's; the interval bounds all groups together, by the bootstrap on the log scale.
 
     Examples
     --------
@@ -49,18 +46,8 @@ def disparate_impact(data: GroupData) -> Outcome:
         )
     others = {name: value / base for name, value in rates.items() if name != data.privileged}
     worst = min(others, key=others.__getitem__)
-    at = names.index(data.privileged)
-    drawn = rate(data.draws["all"])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.delete(drawn, at, axis=1).min(1) / drawn[:, at]
-        lower, upper = _log_pivot(others[worst], ratios)
+    log_rates = rate.log_sample(data.held("all")[1], data.draws["all"])
+    lower, upper = largest_difference([log_rates], base=names.index(data.privileged))
+    value = others[worst]
     detail = {"lowest": worst, "privileged": data.privileged}
-    return Outcome(others[worst], "ok", lower, upper, n, detail=detail)
-
-
-def _log_pivot(value: float, ratios: FloatArray) -> Interval:
-    """Return the pivotal interval on the log scale; at 0 that of the draws."""
-    if value == 0:
-        return percentile(ratios)
-    lower, upper = pivot(math.log(value), np.log(ratios), -np.inf, np.inf)
-    return (None, None) if lower is None or upper is None else (math.exp(lower), math.exp(upper))
+    return Outcome(value, "ok", min(math.exp(-upper), value), max(math.exp(-lower), value), n, detail=detail)

@@ -6,15 +6,13 @@ docstring of each is put together from the row's words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from monitor.metrics.contrasts import largest_difference
 from monitor.metrics.groups import RATES, GroupData, Rate
-from monitor.metrics.intervals import Interval, pivot
+from monitor.metrics.intervals import Interval
 from monitor.metrics.registry import Metric, Outcome, add
-from monitor.summaries import FloatArray
 
 TASKS = frozenset({"binary", "multiclass"})
 SHOWN = 50  # groups listed in a result's detail
@@ -52,23 +50,8 @@ GAPS = (
 )
 
 
-def difference(rates: FloatArray) -> FloatArray:
-    """Largest minus smallest along the last axis, NaN (undefined groups) left out; in [0, 1]."""
-    return _extreme(rates, -np.inf, np.max) - _extreme(rates, np.inf, np.min)
-
-
-def ratio(rates: FloatArray) -> FloatArray:
-    """Smallest over largest along the last axis, NaN (undefined groups) left out; in [0, 1]."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return _extreme(rates, np.inf, np.min) / _extreme(rates, -np.inf, np.max)
-
-
-def _extreme(rates: FloatArray, fill: float, pick: Callable[..., FloatArray]) -> FloatArray:
-    return pick(np.where(np.isnan(rates), fill, rates), axis=-1)
-
-
 def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
-    """Compute one gap over the eligible groups: fairlearn's value, bootstrap interval, groups in detail."""
+    """Compute one gap over the eligible groups: fairlearn's value, its bounds, the groups in detail."""
     bases = [RATES[name] for name in gap.rates]
     rows = bases[0].rows
     sizes = data.size(rows)
@@ -91,14 +74,14 @@ def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
 
 
 def interval(data: GroupData, bases: list[Rate], value: float, *, as_ratio: bool) -> Interval:
-    """Pivotal bootstrap interval of a gap; ratios on the log scale as long as they are above 0."""
-    drawn = np.stack([(ratio if as_ratio else difference)(base(data.draws[base.rows])) for base in bases])
-    worst: FloatArray = drawn.min(0) if as_ratio else drawn.max(0)
-    if not as_ratio or value == 0:
-        return pivot(value, worst, 0.0, 1.0)
-    with np.errstate(divide="ignore"):
-        lower, upper = pivot(float(np.log(value)), np.log(worst), -np.inf, 0.0)
-    return (None, None) if lower is None or upper is None else (float(np.exp(lower)), float(np.exp(upper)))
+    """Return simultaneous bounds of a gap; ratios by the difference of logarithms. Always holds ``value``."""
+    rows = bases[0].rows
+    table, draws = data.held(rows)[1], data.draws[rows]
+    samples = [(base.log_sample if as_ratio else base.sample)(table, draws) for base in bases]
+    lower, upper = largest_difference(samples)
+    if as_ratio:
+        lower, upper = math.exp(-upper), math.exp(-lower)
+    return min(lower, value), min(max(upper, value), 1.0)
 
 
 def _detail(
@@ -147,9 +130,10 @@ def _register(gap: Gap, *, as_ratio: bool) -> None:
     function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
 
     {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is that of fairlearn's
-    ``MetricFrame`` on the counted cells, the 95 % interval a pivotal bootstrap of those cells. Groups
-    below ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than
-    two left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
+    ``MetricFrame`` on the counted cells; the 95 % interval bounds all pairs of groups together, by the
+    bootstrap of those cells, and is conservative when there are more than two. Groups below
+    ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than two
+    left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
 
     References
     ----------

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from monitor.metrics.intervals import Z
+from monitor.metrics.intervals import logit_normal
 from monitor.metrics.registry import Outcome, metric
 from monitor.metrics.tasks import TaskData
 from monitor.summaries import IntArray
@@ -25,7 +25,7 @@ def average_precision(data: TaskData) -> Outcome:
 
     Sum over thresholds of precision x gain in recall, each cell of the score histogram a threshold. In
     [0, 1]; 1 means perfect ranking, the share of positives (``detail``) is chance. One class only is
-    ``single_class``. Interval: logit with the number of positives as sample size.
+    ``single_class``. Interval: normal on the logit scale, with the standard error of the rows' influence.
 
     Examples
     --------
@@ -44,18 +44,25 @@ def average_precision(data: TaskData) -> Outcome:
     negatives, positives = (int(side) for side in scores.counts.sum(1))
     if not positives or not negatives:
         return Outcome.none("single_class", "all scored labels are of one class", n=scores.n)
-    value = area(scores.counts)
-    detail = {"chance": positives / scores.n}
-    if value >= 1:
-        return Outcome(1.0, n=scores.n, detail=detail)
-    logit, half = math.log(value / (1 - value)), Z / math.sqrt(positives * value * (1 - value))
-    bounds = [1 / (1 + math.exp(-x)) for x in (logit - half, logit + half)]
-    return Outcome(value, "ok", bounds[0], bounds[1], scores.n, detail=detail)
+    value, error = area(scores.counts)
+    lower, upper = logit_normal(value, error)
+    return Outcome(value, "ok", lower, upper, scores.n, detail={"chance": positives / scores.n})
 
 
-def area(counts: IntArray) -> float:
-    """Return the average precision of int64[2, cells]: negatives above positives, scores ascending."""
-    positives, rows = counts[1, ::-1], counts.sum(0)[::-1]
-    held = rows > 0
-    found, above = np.cumsum(positives[held]), np.cumsum(rows[held])
-    return float((positives[held] * (found / above)).sum() / found[-1])
+def area(counts: IntArray) -> tuple[float, float]:
+    """Return average precision and standard error of int64[2, cells]: negatives above positives, ascending.
+
+    The error is that of the influence of one row: a positive adds its own precision and raises that of every
+    threshold below it, any row lowers it by being selected there.
+    """
+    held = counts.sum(0) > 0
+    positives, rows = counts[1, held].astype(np.float64), counts.sum(0)[held].astype(np.float64)
+    n, m = rows.sum(), positives.sum()
+    found, selected = (np.cumsum(side[::-1])[::-1] for side in (positives, rows))
+    value = float((positives * (found / selected)).sum() / m)
+    raised = np.cumsum(positives / selected)
+    lowered = np.cumsum(positives * found / selected**2)
+    of_positive = (found / selected + raised - lowered - value) * (n / m)
+    of_negative = -lowered * (n / m)
+    variance = (positives * of_positive**2 + (rows - positives) * of_negative**2).sum() / n
+    return value, math.sqrt(variance / n)

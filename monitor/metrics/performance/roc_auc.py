@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from monitor.metrics.intervals import Interval, Z, wilson
+from monitor.metrics.intervals import Interval, logit_normal, wilson
 from monitor.metrics.registry import Outcome, metric
 from monitor.metrics.tasks import TaskData
 from monitor.summaries import IntArray
@@ -52,7 +52,7 @@ def roc_auc(data: TaskData) -> Outcome:
     error = sum(se for _, se in parts.values()) / len(parts)
     smaller = min(int(held[name].counts.sum(1).min()) for name in parts)
     detail = {"per_class": {name: auc for name, (auc, _) in parts.items()}} if data.task != "binary" else {}
-    return Outcome(value, "ok", *_logit_interval(value, error, smaller), n, detail=detail)
+    return Outcome(value, "ok", *_interval(value, error, smaller), n, detail=detail)
 
 
 def area(counts: IntArray) -> tuple[float, float]:
@@ -73,10 +73,5 @@ def area(counts: IntArray) -> tuple[float, float]:
     return auc, math.sqrt(variance)
 
 
-def _logit_interval(auc: float, error: float, smaller: int) -> Interval:
-    if not math.isfinite(error):
-        return None, None
-    if auc in (0.0, 1.0):
-        return wilson(round(auc) * smaller, smaller)
-    logit, half = math.log(auc / (1 - auc)), Z * error / (auc * (1 - auc))
-    return 1 / (1 + math.exp(-(logit - half))), 1 / (1 + math.exp(-(logit + half)))
+def _interval(auc: float, error: float, smaller: int) -> Interval:
+    return wilson(round(auc) * smaller, smaller) if auc in (0.0, 1.0) else logit_normal(auc, error)

@@ -1,0 +1,48 @@
+"""Fixtures that start real servers: one Kafka for the session, and private ones to stop and start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from kafka_broker import Broker, Cluster, KafkaUnavailableError, outside_broker
+
+
+def _started() -> Broker:
+    try:
+        broker = Broker()
+    except KafkaUnavailableError as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI must test against a real Kafka: {reason}")
+        pytest.skip(str(reason))
+    broker.start()
+    return broker
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Cluster]:
+    """A Kafka that all tests share; use topics of your own."""
+    if address := outside_broker():
+        yield Cluster(address)
+        return
+    started = _started()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Callable[[], Broker]]:
+    """Start a Kafka of one's own, to be stopped, broken and started again."""
+    if outside_broker():
+        pytest.skip("this test stops and starts its broker, which MODEL_MONITOR_TEST_KAFKA does not allow")
+    brokers: list[Broker] = []
+
+    def start() -> Broker:
+        brokers.append(_started())
+        return brokers[-1]
+
+    yield start
+    for broker in brokers:
+        broker.close()
