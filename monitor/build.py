@@ -18,6 +18,7 @@ from monitor.errors import ConfigError, MonitorError
 from monitor.rules.alerts import AlertRule
 from monitor.rules.retrain import RetrainRule, parse_condition
 from monitor.sources import Source
+from monitor.sources.kafka import KafkaSettings, Security, open_kafka
 from monitor.store.landing import Route
 from monitor.store.store import Store
 from monitor.types import ChecksSpec, Kind, ModelSpec, StreamKind, WindowSpec
@@ -93,8 +94,6 @@ def open_source(the_plan: Plan, name: str, *, follow: bool = True) -> Source:
     settings = the_plan.config.sources[name]
     topics = sorted(the_plan.routes.get(name, {}))
     if isinstance(settings, cfg.KafkaSource):
-        from monitor.sources.kafka import open_kafka
-
         return open_kafka(name, kafka_settings(settings), topics)
     if isinstance(settings, cfg.FilesSource):
         from monitor.sources.files import FilesSource
@@ -113,13 +112,10 @@ def open_source(the_plan: Plan, name: str, *, follow: bool = True) -> Source:
     return MemorySource(name)
 
 
-def kafka_settings(settings: cfg.KafkaSource):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def kafka_settings(settings: cfg.KafkaSource) -> KafkaSettings:
     """Translate a ``kind: kafka`` source."""
-    from monitor.sources.kafka import KafkaSettings, Security
-
     s = settings.security
-    password = s.password or s.password_file
-    key_password = s.key_password or s.key_password_file
+    password, key_password = s.sasl_password, s.private_key_password
     security = Security(
         protocol=s.protocol,
         mechanism=s.mechanism or "",
@@ -172,7 +168,7 @@ def _token(oauth: cfg.OAuth) -> Callable[[], tuple[str, float]]:
     def fetch() -> tuple[str, float]:
         import httpx
 
-        secret = oauth.client_secret or oauth.client_secret_file
+        secret = oauth.secret
         form = {"grant_type": "client_credentials", "scope": oauth.scope}
         login = (oauth.client_id, secret.reveal() if secret else "")
         answer = httpx.post(oauth.token_url, data=form, auth=login, timeout=10.0, trust_env=False)
@@ -192,13 +188,14 @@ def _spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         )
     checks = _checks(model)
     features: dict[str, Kind]
-    if isinstance(model.features, str):
-        assert file is not None  # config refuses infer without a reference
+    if not isinstance(model.features, str):
+        features = dict(model.features)
+    elif file is None:
+        features = {}  # nothing to infer them from
+    else:
         named = {*model.segments, *(a for one in checks.sensitive for a in one)}
         others = named & (set(file.mapped) - set(ROLES))
         features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
-    else:
-        features = dict(model.features)
     _refuse_twins(features)
     reference = file.profile(features, task=model.task) if file else None
     negative = model.negative_class
@@ -262,13 +259,17 @@ def _not_available(model: cfg.Model) -> list[str]:
     problems = []
     if model.task == "ranking":
         problems.append(".task: ranking models are not available in this version; use another task")
-    for check in ("explain", "estimate"):
-        if getattr(model.checks, check) is not None:
-            problems.append(f".checks.{check}: not available in this version; remove it")
-    for i, alert in enumerate(model.alerts):
-        for bound in ("above", "below", "outside"):
-            if not isinstance(getattr(alert, bound), int | float | tuple | None):
-                problems.append(f".alerts[{i}].{bound}: only numbers are available as bounds in this version")
+    problems += [
+        f".checks.{check}: not available in this version; remove it"
+        for check in ("explain", "estimate")
+        if getattr(model.checks, check) is not None
+    ]
+    problems += [
+        f".alerts[{i}].{bound}: only numbers are available as bounds in this version"
+        for i, alert in enumerate(model.alerts)
+        for bound in ("above", "below", "outside")
+        if not isinstance(getattr(alert, bound), int | float | tuple | None)
+    ]
     for role in ("predictions", "feedback"):
         stream = getattr(model, role)
         if stream and stream.format not in format_names():
@@ -278,12 +279,25 @@ def _not_available(model: cfg.Model) -> list[str]:
 
 
 def _rule(alert: cfg.Alert) -> AlertRule:
+    """Translate an alert; bounds that are no numbers were refused by :func:`_not_available`."""
     return AlertRule(
-        name=alert.name, metric=alert.metric, above=alert.above, below=alert.below, outside=alert.outside,
-        feature=alert.feature, attribute=alert.attribute, group=alert.group, segment=alert.segment,
-        version=alert.version, needed=alert.for_.needed, of=alert.for_.of, clear=alert.clear,
-        min_samples=alert.min_samples, severity=alert.severity, confident=alert.confident,
-    )  # type: ignore[arg-type]  # fmt: skip
+        name=alert.name,
+        metric=alert.metric,
+        above=alert.above if isinstance(alert.above, int | float) else None,
+        below=alert.below if isinstance(alert.below, int | float) else None,
+        outside=alert.outside if isinstance(alert.outside, tuple) else None,
+        feature=alert.feature,
+        attribute=alert.attribute,
+        group=alert.group,
+        segment=alert.segment,
+        version=alert.version,
+        needed=alert.for_.needed,
+        of=alert.for_.of,
+        clear=alert.clear,
+        min_samples=alert.min_samples,
+        severity=alert.severity,
+        confident=alert.confident,
+    )
 
 
 def _retrain(model: cfg.Model) -> RetrainRule | None:

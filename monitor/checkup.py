@@ -62,8 +62,7 @@ def _connect(the_plan: Plan, name: str) -> list[str]:
         status = source.status()
         if status.connected:
             return []
-        return [
-            f"sources.{name}: not reached within {CONNECT_S:.0f} s{': ' + status.error if status.error else ''}"
-        ]
+        why = f": {status.error}" if status.error else ""
+        return [f"sources.{name}: not reached within {CONNECT_S:.0f} s{why}"]
     finally:
         source.close()

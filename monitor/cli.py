@@ -1,4 +1,4 @@
-"""The command line: nothing but wiring. Errors are one clear sentence on stderr; exit 2 for usage and config."""
+"""The command line: nothing but wiring. Errors are clear sentences on stderr; exit 2 for usage and config."""
 
 from __future__ import annotations
 
@@ -117,8 +117,9 @@ def replay(
         _write_lines(alerts, outcome.transitions)
     windows = len({(r.model, r.window) for r in outcome.results})
     typer.echo(
-        f"{outcome.read} records read ({outcome.quarantined} refused), {windows} windows, {len(outcome.results)}"
-        f" results, {len(outcome.transitions)} transitions and decisions, {time.monotonic() - started:.1f} s"
+        f"{outcome.read} records read ({outcome.quarantined} refused), {windows} windows,"
+        f" {len(outcome.results)} results, {len(outcome.transitions)} transitions and decisions,"
+        f" {time.monotonic() - started:.1f} s"
     )
 
 

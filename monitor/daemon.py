@@ -14,12 +14,11 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from monitor import config as cfg
 from monitor.actions import OutboxRow
 from monitor.actions.relay import Relay
 from monitor.actions.webhook import Attempt
@@ -30,7 +29,7 @@ from monitor.store.landing import LandReport
 from monitor.store.outbox import StoredOutbox
 from monitor.store.quarantine import listed
 from monitor.store.results import read_results
-from monitor.store.store import Store
+from monitor.store.store import Cursor, Store
 from monitor.time import Clock, SystemClock
 from monitor.types import Result
 from monitor.web.app import create_app
@@ -44,6 +43,7 @@ from monitor.worker import Worker
 log = logging.getLogger(__name__)
 
 STALL_S = 120.0
+T = TypeVar("T")
 RESTART_ONLY = ("store", "server", "scheduler", "log")
 
 
@@ -79,16 +79,12 @@ class Daemon:
         self.ingests: dict[str, Ingest] = {}
         self.worker = self._build()
         tls = config.server.tls
-        users = {
-            **config.server.basic_auth_users,
-            **(config.server.basic_auth.users if config.server.basic_auth else {}),
-        }
         app = create_app(self, budget=config.server.series_budget)
         self.server = Server(
             config.server.listen,
             app,
             Tls(tls.cert_file, tls.key_file, tls.client_ca_file) if tls else None,
-            {name: _reveal(value) for name, value in users.items()},
+            {name: secret.reveal() for name, secret in config.server.users.items()},
         )
         self.relay = Relay(
             StoredOutbox(self.store, OutboxRow),
@@ -225,7 +221,7 @@ class Daemon:
         return Health(tuple(stalled), tuple(waiting))
 
     def reload(self) -> list[str]:
-        """Swap in the configuration as it is now, at a batch boundary; keep the old one if it has problems."""
+        """Swap in the configuration as it is now, at a batch boundary; one with problems changes nothing."""
         try:
             new = self._read_plan()
             if changed := [k for k in RESTART_ONLY if getattr(new.config, k) != getattr(self.plan.config, k)]:
@@ -277,7 +273,7 @@ class Daemon:
         rows = self._with_cursor(lambda c: listed(c, limit=limit))
         return [QuarantineView(**{k: v for k, v in row.items() if k != "seq"}) for row in rows]
 
-    def _with_cursor(self, ask: Callable[[Any], Any]) -> Any:
+    def _with_cursor(self, ask: Callable[[Cursor], T]) -> T:
         cursor = self.store.cursor()
         try:
             return ask(cursor)
@@ -289,7 +285,3 @@ _COLUMNS = {
     "model": "name", "version": "version", "metric": "metric", "feature": "feature", "attribute": "attribute",
     "group": '"group"', "segment": "segment",
 }  # fmt: skip
-
-
-def _reveal(value: Any) -> str:
-    return value.reveal() if isinstance(value, cfg.Secret) else str(value)

@@ -31,3 +31,4 @@ def configure(level: int, json_lines: bool) -> None:
     handler.setFormatter(_Json() if json_lines else _Text())
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
     logging.getLogger("monitor").setLevel(level)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # skipped ticks are counted, not logged

@@ -1,4 +1,4 @@
-"""Replay: every window of stored history evaluated as the daemon would have at that moment, without look-ahead.
+"""Replay: every window of history evaluated as the daemon would have at that moment, without look-ahead.
 
 The sources are read to their end into a temporary store. Then time is simulated: at each tick (one per
 ``window.every``) the windows that have closed are asked, with the labels that had arrived by then; so are
@@ -175,11 +175,11 @@ class _Simulation:
         if not self.cycle.monitored.has_feedback:
             return {}
         model, w = self.cycle.monitored.model, self.windows
-        tick = f"-((-(coalesce(label_us, 0) - {w.lateness_us})) // {w.every_us})"  # rounds up
+        tick = f"(coalesce(label_us, 0) - {w.lateness_us} + {w.every_us - 1}) // {w.every_us}"  # rounds up
         rows = self.cycle.cursor.execute(
-            f"SELECT event_us // {w.every_us}, tick, count(*) FILTER (place = 1) FROM ("
-            f"SELECT event_us, {tick} AS tick, row_number() OVER (PARTITION BY id ORDER BY label_us NULLS FIRST)"
-            f" AS place FROM {labels_table(model)} JOIN {predictions_table(model)} USING (id)) GROUP BY 1, 2"
+            f"SELECT event_us // {w.every_us}, tick, count(*) FILTER (place = 1) FROM (SELECT event_us,"
+            f" {tick} AS tick, row_number() OVER (PARTITION BY id ORDER BY label_us NULLS FIRST) AS place"
+            f" FROM {labels_table(model)} JOIN {predictions_table(model)} USING (id)) GROUP BY 1, 2"
         ).fetchall()
         return {(bucket, tick): count for bucket, tick, count in rows}
 

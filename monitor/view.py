@@ -119,16 +119,11 @@ def _thresholds(monitored: Monitored) -> list[ThresholdView]:
 
 
 def _partitions(store: Store, sources: Mapping[str, tuple[SourceStatus, str]]) -> tuple[PartitionView, ...]:
-    views = []
-    for name, (status, _) in sources.items():
-        mine = {p for p in store.partition_ids if p.source == name}
-        for partition in sorted(
-            mine | set(status.halted) | set(status.lag_records), key=lambda p: p.log_rank
-        ):
-            views.append(
-                PartitionView(
-                    name, partition.topic, partition.key, status.lag_records.get(partition),
-                    status.halted.get(partition, ""),
-                )
-            )  # fmt: skip
-    return tuple(views)
+    return tuple(
+        PartitionView(p.source, p.topic, p.key, status.lag_records.get(p), status.halted.get(p, ""))
+        for name, (status, _) in sources.items()
+        for p in sorted(
+            {q for q in store.partition_ids if q.source == name} | {*status.halted, *status.lag_records},
+            key=lambda q: q.log_rank,
+        )
+    )

@@ -1,4 +1,4 @@
-"""The evaluation thread's work: one tick settles, asks, decides for every model, then publishes a snapshot."""
+"""The evaluation thread's work: a tick settles, asks and decides for every model, then publishes."""
 
 from __future__ import annotations
 

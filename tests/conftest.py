@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-
 from kafka_broker import Broker, Cluster, KafkaUnavailableError, outside_broker
 
 

@@ -35,7 +35,8 @@ def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> 
     would otherwise parse the text once for every expression of a filter.
     """
     keys = "json_keys(value, ['$', '$.features'])"
-    return f"SELECT seq, part, off, record_us, from_json(value, {_structure(spec, kinds)}) AS e, {keys} AS keys FROM {relation}"
+    event = f"from_json(value, {_structure(spec, kinds)})"
+    return f"SELECT seq, part, off, record_us, {event} AS e, {keys} AS keys FROM {relation}"
 
 
 def odd_sql(spec: ModelSpec, relation: str) -> str:
@@ -43,7 +44,8 @@ def odd_sql(spec: ModelSpec, relation: str) -> str:
     pointers = [_pointer("features", name) for name in spec.features]
     pointers.append(_pointer("score"))
     suspicious = f"SELECT seq FROM parsed WHERE {_suspicious(spec)}"
-    return f"SELECT seq, json_type(value, [{', '.join(pointers)}]) AS types FROM {relation} WHERE seq IN ({suspicious})"
+    types = f"json_type(value, [{', '.join(pointers)}])"
+    return f"SELECT seq, {types} AS types FROM {relation} WHERE seq IN ({suspicious})"
 
 
 def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, odd: bool) -> str:

@@ -78,11 +78,12 @@ class WindowQuery:
         return int(self.cursor.execute(query).fetchall()[0][0])
 
     def values(self, column: str, *, limit: int = 50) -> list[str]:
-        """Return the distinct values of a column of the window, the most frequent first, at most ``limit``."""
+        """Return the distinct values of a column in the window, the most frequent first, up to ``limit``."""
         name = quote(column)
+        where = f"{self._where(Slice())} AND {name} IS NOT NULL"
         rows = self.cursor.execute(
-            f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self._predictions}"
-            f" WHERE {self._where(Slice())} AND {name} IS NOT NULL GROUP BY v ORDER BY n DESC, v LIMIT {limit}"
+            f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self._predictions} WHERE {where}"
+            f" GROUP BY v ORDER BY n DESC, v LIMIT {limit}"
         ).fetchall()
         return [row[0] for row in rows]
 
@@ -133,7 +134,8 @@ class WindowQuery:
 
     def faults(self, part: Slice) -> dict[str, int]:
         """Return ``fault:field -> rows``."""
-        listed = f"SELECT unnest(faults) AS f FROM {self._predictions} WHERE {self._where(part)} AND faults IS NOT NULL"
+        where = f"{self._where(part)} AND faults IS NOT NULL"
+        listed = f"SELECT unnest(faults) AS f FROM {self._predictions} WHERE {where}"
         return dict(self.cursor.execute(f"SELECT f, count(*) FROM ({listed}) GROUP BY f").fetchall())
 
     def duplicates(self) -> tuple[int, int]:
@@ -157,11 +159,14 @@ class WindowQuery:
         columns = ", ".join(["id", "event_us", "version", "prediction", "score", *extra])
         scores = ", scores" if self.spec.task == "multiclass" else ""
         known = "" if self.as_of_us is None else f" AND (label_us IS NULL OR label_us <= {self.as_of_us})"
-        order = f"coalesce(label_us, 0)::HUGEINT * 18446744073709551616 + {rank_sql(self.cursor)}::HUGEINT * 281474976710656 + off"
+        # one integer that sorts as (label time, place in the log order): two struct fields cost 20 % more
+        time, rank = "coalesce(label_us, 0)::HUGEINT", f"{rank_sql(self.cursor)}::HUGEINT"
+        order = f"{time} * {1 << 64} + {rank} * {1 << 48} + off"
+        newest = f"arg_max(struct_pack(label := label, us := label_us), {order})"
         self.cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE asked AS WITH w AS (SELECT {columns}{scores} FROM {self._predictions}"
-            f" WHERE {self._where(Slice())}), k AS (SELECT id, arg_max(struct_pack(label := label, us := label_us),"
-            f" {order}) AS m FROM {self._labels} WHERE id IN (SELECT id FROM w){known} GROUP BY id)"
+            f"CREATE OR REPLACE TEMP TABLE asked AS WITH w AS (SELECT {columns}{scores}"
+            f" FROM {self._predictions} WHERE {self._where(Slice())}), k AS (SELECT id, {newest} AS m"
+            f" FROM {self._labels} WHERE id IN (SELECT id FROM w){known} GROUP BY id)"
             " SELECT w.* EXCLUDE (id), m.label AS label, m.us AS label_us FROM w LEFT JOIN k USING (id)"
         )
         self._joined = True
@@ -175,7 +180,8 @@ class WindowQuery:
         intersection by ``|``; rows with a missing attribute belong to no group and are left out.
         """
         self.join()
-        score_sum = f"sum(CAST(round(score * {SCORE_UNIT}) AS HUGEINT)) FILTER (abs(score) < 1e9)"
+        fixed = f"CASE WHEN abs(score) < 1e9 THEN try_cast(round(score * {SCORE_UNIT}) AS HUGEINT) END"
+        score_sum = f"sum({fixed})"
         answers: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
         for attribute in [(), *attributes]:
             names = [f"{quote(column_of(self.spec, a))}::VARCHAR" for a in attribute]

@@ -38,7 +38,7 @@ def _index() -> str:
         GENERATED,
         "# Metrics",
         "",
-        "A metric that cannot be computed has no value and a state that says why; it is never 0 and never NaN.",
+        "What cannot be computed has no value and a state that says why; it is never 0 and never NaN.",
         "Intervals are at 95 %.",
     ]
     for check, words in CHECKS.items():

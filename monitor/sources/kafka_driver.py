@@ -284,9 +284,9 @@ class KafkaSource:
     def _publish(self) -> None:
         parts = [p for p in self._parts.values() if p.position is not None]
         lags = {
-            p.partition: 0 if p.at_end else max(0, p.end - (p.position or 0))
+            p.partition: 0 if p.at_end else max(0, (p.end or 0) - (p.position or 0))
             for p in parts
-            if p.end is not None
+            if p.at_end or p.end is not None
         }
         self._status = SourceStatus(
             connected=self._connected and not self._closed,

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import logging
 import re
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-from kafka import KafkaConsumer, OffsetAndMetadata
-from kafka import TopicPartition as Assigned
-from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
-from kafka.net.compat import KafkaNetClient
-from kafka.net.sasl.oauth import AbstractTokenProvider
 
 from monitor.errors import SourceError
 from monitor.sources.kafka import (
@@ -30,7 +24,13 @@ from monitor.sources.kafka import (
 )
 from monitor.sources.kafka_driver import EVERY_S, KafkaSource
 
-log = logging.getLogger(__name__)
+with warnings.catch_warnings():  # kafka-python 3.0.12 loads its schemas in a way Python 3.11 deprecates
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from kafka import KafkaConsumer, OffsetAndMetadata
+    from kafka import TopicPartition as Assigned
+    from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+    from kafka.net.compat import KafkaNetClient
+    from kafka.net.sasl.oauth import AbstractTokenProvider
 
 PROTECTED = frozenset(
     {

@@ -14,7 +14,8 @@ from monitor.types import Result, Transition, Window
 
 _SCHEMA = pa.schema(
     [("model", pa.int32()), ("start_us", pa.int64()), ("end_us", pa.int64())]
-    + [(name, pa.string()) for name in ("version", "metric", "feature", "attribute", "group", "segment", "state")]
+    + [(name, pa.string()) for name in ("version", "metric", "feature", "attribute", "group", "segment")]
+    + [("state", pa.string())]
     + [(name, pa.float64()) for name in ("value", "lower", "upper")]
     + [("n", pa.int64()), ("n_reference", pa.int64()), ("revision", pa.int32()), ("labelled", pa.bool_())]
     + [("detail", pa.string())]
@@ -83,7 +84,7 @@ def _result(row: tuple[Any, ...]) -> Result:
 def latest_results(cursor: Cursor) -> list[Result]:
     """Return, for each model and metric, the rows of the newest window that is complete for it."""
     newest = (
-        "SELECT model, metric, coalesce(max(start_us) FILTER (state <> 'awaiting_labels'), max(start_us)) AS at"
+        "SELECT model, metric, coalesce(max(start_us) FILTER (state <> 'awaiting_labels'), max(start_us))"
         " FROM results GROUP BY model, metric"
     )
     where = f"(model, metric, start_us) IN ({newest})"

@@ -94,7 +94,23 @@ def ensure_model(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> int:
         )
     _ensure_table(connection, predictions_table(number), prediction_columns(spec))
     _ensure_table(connection, labels_table(number), label_columns(spec))
+    _lay_windows(connection, spec, int(number))
     return int(number)
+
+
+def _lay_windows(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, number: int) -> None:
+    """Ask every window anew when the configured layout is not the one that the stored windows have."""
+    laid = connection.execute("SELECT windowing FROM models WHERE id = ?", [number]).fetchall()[0][0]
+    if laid == window_key(spec):
+        return
+    for table in ("windows", "dirty", "results"):
+        connection.execute(f"DELETE FROM {table} WHERE model = ?", [number])
+    every, last = spec.window.every_us, spec.window.size_us // spec.window.every_us - 1
+    connection.execute(
+        f"INSERT INTO dirty SELECT DISTINCT {number}, unnest(range(b - {last}, b + 1)), true, true"
+        f" FROM (SELECT DISTINCT event_us // {every} AS b FROM {predictions_table(number)})"
+    )
+    connection.execute("UPDATE models SET windowing = ? WHERE id = ?", [window_key(spec), number])
 
 
 def window_key(spec: ModelSpec) -> str:

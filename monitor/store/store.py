@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -42,6 +42,7 @@ class Store:
         self._lock = threading.RLock()
         self._connection = _connect(path, memory_limit_bytes, threads)
         self.model_ids: dict[str, int] = {}
+        self.distrust = 0  # batches that landing checks for JSON before it parses them
         self.next_seq = int(self._connection.execute("SELECT next_seq FROM meta").fetchall()[0][0])
         rows = self._connection.execute("SELECT id, source, topic, key FROM partitions").fetchall()
         self.partition_ids = {Partition(*row[1:]): int(row[0]) for row in rows}
@@ -61,10 +62,8 @@ class Store:
                 yield cursor
                 cursor.commit()
             except BaseException:
-                try:
+                with suppress(duckdb.Error):  # the failure itself may have ended the transaction
                     cursor.rollback()
-                except duckdb.Error:  # the failure itself has already ended the transaction
-                    pass
                 raise
 
     def register(self, spec: ModelSpec) -> int:

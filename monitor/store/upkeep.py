@@ -54,7 +54,7 @@ def violations(cursor: Cursor, models: list[int]) -> list[str]:
         ' WHERE "read" <> landed + quarantined + ignored OR "rows" <> stored + duplicates + expired'
     ).fetchall()
     return [
-        f"{source} {topic}[{key}]: read {read}, landed {landed} + quarantined {quarantined} + ignored {ignored};"
-        f" rows {total}, stored {kept} + duplicates {duplicates} + expired {expired}"
+        f"{source} {topic}[{key}]: read {read}, landed {landed} + quarantined {quarantined} + ignored"
+        f" {ignored}; rows {total}, stored {kept} + duplicates {duplicates} + expired {expired}"
         for source, topic, key, read, landed, quarantined, ignored, total, duplicates, expired, kept in rows
     ]

@@ -57,6 +57,19 @@ def count_cells(ordered_values: FloatArray, cuts: FloatArray) -> IntArray:
     return np.diff(bounds)
 
 
+def _interval_sums(ordered_values: FloatArray, cells: IntArray) -> FloatArray:
+    """Sum sorted values within each open interval (the even cells)."""
+    result = np.zeros(len(cells) // 2 + 1, dtype=np.float64)
+    held = np.flatnonzero(cells)
+    if len(held):
+        starts = (np.cumsum(cells) - cells)[held]
+        with np.errstate(over="ignore"):
+            sums = np.add.reduceat(ordered_values, starts)
+        between = held % 2 == 0
+        result[held[between] // 2] = sums[between]
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class NumericSummary:
     """A numeric column: counts on the reference's cut points, missing values and moments.
@@ -71,21 +84,21 @@ class NumericSummary:
         Rows without a (finite) value.
     moments
         Of the non-missing rows.
-    tails
-        float64[2]: sum of ``c0 - x`` over the rows below the first cut, and of ``x - c_last`` over those
-        above the last. They keep the Wasserstein distance exact where the reference has no mass.
+    sums
+        float64[K+1]: sum of the values in each open interval (below the first cut, between cuts, above the
+        last). With the counts they give areas under the distribution exactly, whatever lies between cuts.
     """
 
     cuts: FloatArray
     cells: IntArray
     missing: int
     moments: Moments
-    tails: FloatArray
+    sums: FloatArray
 
     @classmethod
     def zero(cls, cuts: FloatArray) -> Self:
         """Return the summary of no rows on these cut points."""
-        return cls(cuts, np.zeros(2 * len(cuts) + 1, dtype=np.int64), 0, Moments(), np.zeros(2))
+        return cls(cuts, np.zeros(2 * len(cuts) + 1, dtype=np.int64), 0, Moments(), np.zeros(len(cuts) + 1))
 
     @classmethod
     def lift(cls, values: FloatArray, *, cuts: FloatArray, missing: int = 0) -> Self:
@@ -100,12 +113,7 @@ class NumericSummary:
     def lift_ordered(cls, values: FloatArray, *, cuts: FloatArray, missing: int = 0) -> Self:
         """Summarise what :func:`ordered` returned, for callers that need the sorted values themselves."""
         cells = count_cells(values, cuts)
-        tails = np.zeros(2)
-        if len(cuts):
-            with np.errstate(over="ignore"):
-                tails[0] = (cuts[0] - values[: int(cells[0])]).sum()
-                tails[1] = (values[len(values) - int(cells[-1]) :] - cuts[-1]).sum()
-        return cls(cuts, cells, int(missing), Moments.lift(values), tails)
+        return cls(cuts, cells, int(missing), Moments.lift(values), _interval_sums(values, cells))
 
     @property
     def n(self) -> int:
@@ -125,7 +133,7 @@ class NumericSummary:
             self.cells + other.cells,
             self.missing + other.missing,
             self.moments.merge(other.moments),
-            self.tails + other.tails,
+            self.sums + other.sums,
         )
 
     def to_bytes(self) -> bytes:
@@ -136,11 +144,11 @@ class NumericSummary:
             cuts=self.cuts,
             cells=self.cells,
             moments=moments,
-            tails=self.tails,
+            sums=self.sums,
         )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         header, arrays = unpack("numeric", data)
         moments = Moments.from_array(arrays["moments"])
-        return cls(arrays["cuts"], arrays["cells"], header["missing"], moments, arrays["tails"])
+        return cls(arrays["cuts"], arrays["cells"], header["missing"], moments, arrays["sums"])

@@ -33,7 +33,8 @@ class Server:
     Parameters
     ----------
     listen
-        ``host:port``, ``[ipv6]:port`` or ``:port`` for every address; port 0 takes a free one, see :attr:`address`.
+        ``host:port``, ``[ipv6]:port`` or ``:port`` for every address; port 0 takes a free one,
+        see :attr:`address`.
     app
         The application.
     tls
@@ -192,10 +193,9 @@ def _bind(listen: str) -> socket.socket:
         raise ConfigError([f"server.listen: {listen!r} is no address; write host:port, [ipv6]:port or :port"])
     bound: socket.socket | None = None
     try:
-        kind, proto, _, _, address = socket.getaddrinfo(
-            host or "0.0.0.0", int(port), type=socket.SOCK_STREAM
-        )[0][0:5]
-        bound = socket.socket(kind, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM)
+        family, *_, address = found[0]
+        bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.setblocking(False)

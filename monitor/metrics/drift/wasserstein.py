@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.registry import Outcome, metric
+from monitor.summaries import FloatArray
 from monitor.summaries.numeric import NumericSummary
 
 
@@ -23,10 +24,10 @@ from monitor.summaries.numeric import NumericSummary
 def wasserstein(pair: ColumnPair) -> Outcome:
     """How far values moved on average, in standard deviations of the reference (Wasserstein-1).
 
-    Integral of |F(x) - G(x)| over x, divided by the reference's standard deviation (divisor n). Between two
-    cut points both distributions are taken as straight lines; at cut points and beyond the reference's
-    range it is exact. 0 means the same distribution; a shift by one standard deviation gives 1. A constant
-    reference is ``not_applicable``. Missing values are left out.
+    Integral of |F(x) - G(x)| over x, divided by the reference's standard deviation (divisor n). The area
+    between two cut points of the reference is exact unless F and G cross between them, where it is taken
+    from straight lines; beyond the reference's range it is exact. 0 means the same distribution; a shift by
+    one standard deviation gives 1. A constant reference is ``not_applicable``. Missing values are left out.
 
     Examples
     --------
@@ -52,12 +53,26 @@ def wasserstein(pair: ColumnPair) -> Outcome:
 def distance(reference: NumericSummary, current: NumericSummary) -> float:
     """Return the Wasserstein-1 distance in the column's own unit."""
     gaps = np.cumsum(reference.cells) / reference.n - np.cumsum(current.cells) / current.n
-    at, before = np.abs(gaps[1:-2:2]), np.abs(gaps[2:-1:2])
-    total = at + before
-    crossing = gaps[1:-2:2] * gaps[2:-1:2] < 0
-    # the area under |a straight line|: a trapezium, or two triangles where it crosses zero
-    with np.errstate(over="ignore", invalid="ignore"):
-        height = np.where(crossing, (at**2 + before**2) / np.where(total > 0, total, 1.0), total) / 2
-        inside = (np.diff(reference.cuts) * height).sum()
-        outside = np.abs(reference.tails / reference.n - current.tails / current.n).sum()
+    after, before = gaps[1:-2:2], gaps[2:-1:2]  # just after a cut, just before the next
+    width = np.diff(reference.cuts)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        signed = after * width + _rise(reference) - _rise(current)
+        # where the sign changes in between: two triangles under a straight line
+        crossed = width * (after**2 + before**2) / (np.abs(after) + np.abs(before)) / 2
+        inside = np.where(after * before < 0, crossed, np.abs(signed)).sum()
+        outside = np.abs(_beyond(reference) - _beyond(current)).sum()
     return float(inside + outside)
+
+
+def _rise(side: NumericSummary) -> FloatArray:
+    """Return each inner interval's mean distance from its values to its upper cut, over all rows."""
+    counts = side.cells[2:-1:2]
+    rise: FloatArray = (counts * side.cuts[1:] - side.sums[1:-1]) / side.n
+    return rise
+
+
+def _beyond(side: NumericSummary) -> FloatArray:
+    """Return how far the rows below the first and above the last cut lie from it, over all rows."""
+    below = side.cells[0] * side.cuts[0] - side.sums[0]
+    above = side.sums[-1] - side.cells[-1] * side.cuts[-1]
+    return np.array([below, above]) / side.n

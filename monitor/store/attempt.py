@@ -1,0 +1,318 @@
+"""One attempt to land one batch, in one transaction.
+
+What happens, in this order, and all of it or nothing is committed:
+
+1. records that are no UTF-8 text, or that their source refused, go to the quarantine;
+2. per model on the stream, one query parses, types, checks and inserts predictions (and labels);
+3. every record that was not inserted goes to the quarantine with the reason;
+4. each partition's position, largest event time and counts are updated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.decode import FORMATS
+from monitor.decode.canonical import flagged_sql, label_sql, odd_sql, parse_sql, prediction_sql
+from monitor.decode.columns import label_columns, literal, prediction_columns, quote
+from monitor.store.schema import labels_table, predictions_table
+from monitor.store.store import Cursor, Store
+from monitor.types import ModelSpec, RawBatch, StreamKind
+
+MAX_PAYLOAD = 16 * 1024  # bytes of a refused record that the quarantine keeps
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one model takes from a stream (a source's topic)."""
+
+    spec: ModelSpec
+    kinds: frozenset[StreamKind]
+    format: str = "canonical"
+    ignore_others: bool = False
+
+
+@dataclass(slots=True)
+class LandReport:
+    """What a landing did, counted only once it is committed."""
+
+    read: int = 0
+    landed: Counter[tuple[str, str]] = field(default_factory=Counter)  # (model, kind)
+    quarantined: Counter[tuple[str, str]] = field(default_factory=Counter)  # (model, reason)
+    ignored: int = 0
+    faults: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (model, feature, fault)
+
+
+class _DryRun(Exception):  # noqa: N818 - how a trial ends: everything is rolled back
+    pass
+
+
+class Attempt:
+    """The state of one attempt to land one batch."""
+
+    def __init__(
+        self,
+        store: Store,
+        cursor: Cursor,
+        batch: RawBatch,
+        routes: Mapping[str, Sequence[Route]],
+        now_us: int,
+        retaken: Sequence[int],
+    ) -> None:
+        self.retaken = retaken
+        self.store, self.cursor, self.batch, self.routes, self.now_us = store, cursor, batch, routes, now_us
+        self.report = LandReport(read=batch.records.num_rows + len(batch.rejected))
+        self.base = store.next_seq
+        self.refused: list[tuple[int, int, int, str, str, str, bytes, int]] = []
+        self.numbers: list[int] = []
+        self.landed_by_part: Counter[int] = Counter()
+        self.rows_by_part: Counter[int] = Counter()
+        self.ignored_by_part: Counter[int] = Counter()
+        self.newest_us: dict[int, int] = {}
+
+    def run(self, *, validate: bool, dry: bool) -> LandReport:
+        known = dict(self.store.partition_ids)
+        try:
+            with self.store.write(self.cursor):
+                self.numbers = [self.store.partition_id(self.cursor, p) for p in self.batch.partitions]
+                self._retake()
+                self._take_rejected()
+                texts = self._texts(validate)
+                for topic in dict.fromkeys(p.topic for p in self.batch.partitions):
+                    self._land_topic(topic, texts)
+                self._write_quarantine()
+                self._write_ledger()
+                if dry:
+                    raise _DryRun
+        except _DryRun:
+            self.store.partition_ids = known
+            return self.report
+        except BaseException:
+            self.store.partition_ids = known
+            raise
+        finally:
+            self.cursor.unregister("raw")
+        self.store.next_seq = self.base + self.batch.records.num_rows + len(self.batch.rejected)
+        return self.report
+
+    def _refuse(
+        self, seq: int, part: int, off: int, model: str, reason: str, detail: str, payload: bytes, size: int
+    ) -> None:
+        self.refused.append((seq, part, off, model, reason, detail, payload[:MAX_PAYLOAD], size))
+        self.report.quarantined[model, reason] += 1
+
+    def _retake(self) -> None:
+        for seq in self.retaken:
+            part = self.cursor.execute(
+                "DELETE FROM quarantine WHERE seq = ? RETURNING part", [seq]
+            ).fetchall()
+            self.cursor.execute(
+                'UPDATE partitions SET "read" = "read" - ?, quarantined = quarantined - ? WHERE id = ?',
+                [len(part), len(part), part[0][0] if part else -1],
+            )
+
+    def _take_rejected(self) -> None:
+        first = self.base + self.batch.records.num_rows
+        for seq, one in enumerate(self.batch.rejected, start=first):
+            part = self.store.partition_id(self.cursor, one.partition)
+            size = one.size or len(one.payload)
+            self._refuse(seq, part, one.offset, "", one.reason, one.detail, one.payload, size)
+
+    def _texts(self, validate: bool) -> pa.Table:
+        """Return the records as ``raw`` rows of text, with the store's partition numbers."""
+        records = self.batch.records
+        seq = np.arange(self.base, self.base + records.num_rows, dtype=np.int64)
+        values = records["value"]
+        empty = values.null_count
+        local = records["part"].to_numpy()
+        part = np.asarray(self.numbers, dtype=np.int32)[local]
+        columns = {
+            "seq": seq,
+            "part": part,
+            "local": local,
+            "off": records["off"],
+            "record_us": records["record_us"],
+        }
+        table = pa.table(columns)
+        names = [FORMATS[r.format] for rs in self.routes.values() for r in rs if FORMATS[r.format]]
+        assert not names, "formats other than canonical arrive with their decoders"
+        try:
+            table = table.append_column("value", values.cast(pa.string()))
+        except pa.ArrowInvalid:
+            table = self._only_utf8(table, values.combine_chunks())
+        if empty:
+            nulls = table.filter(pc.is_null(table["value"]))
+            self.ignored_by_part.update(nulls["part"].to_pylist())
+            table = table.filter(pc.is_valid(table["value"]))
+        return self._only_json(table) if validate else table
+
+    def _only_utf8(self, table: pa.Table, values: pa.Array) -> pa.Table:
+        texts: list[str | None] = []
+        bad: list[int] = []
+        for i, value in enumerate(values.to_pylist()):
+            try:
+                texts.append(None if value is None else value.decode())
+            except UnicodeDecodeError as error:
+                texts.append(None)
+                bad.append(i)
+                self._refuse_row(table, i, "not_utf8", f"byte {error.start} is not UTF-8", value)
+        keep = np.ones(len(texts), dtype=bool)
+        keep[bad] = False
+        return table.append_column("value", pa.array(texts, pa.string())).filter(pa.array(keep))
+
+    def _refuse_row(self, table: pa.Table, i: int, reason: str, detail: str, value: bytes) -> None:
+        seq, part, off = (table[name][i].as_py() for name in ("seq", "part", "off"))
+        self._refuse(seq, part, off, "", reason, detail, value, len(value))
+
+    def _only_json(self, table: pa.Table) -> pa.Table:
+        self.cursor.register("unchecked", table)
+        query = "SELECT seq FROM unchecked WHERE NOT json_valid(value)"
+        bad = [row[0] for row in self.cursor.execute(query).fetchall()]
+        self.cursor.unregister("unchecked")
+        where = pc.is_in(table["seq"], pa.array(bad, pa.int64()))
+        for row in table.filter(where).to_pylist():
+            text = row["value"].encode()
+            detail = "not valid JSON"
+            self._refuse(row["seq"], row["part"], row["off"], "", "not_json", detail, text, len(text))
+        return table.filter(pc.invert(where))
+
+    def _land_topic(self, topic: str, texts: pa.Table) -> None:
+        if len({p.topic for p in self.batch.partitions}) > 1:
+            mine = [i for i, p in enumerate(self.batch.partitions) if p.topic == topic]
+            texts = texts.filter(pc.is_in(texts["local"], pa.array(mine, pa.int32())))
+        if not texts.num_rows:
+            return
+        routes = self.routes.get(topic, ())
+        chunks = texts.combine_chunks().to_batches(max_chunksize=8192)  # what lets DuckDB use its threads
+        self.cursor.register("raw", pa.Table.from_batches(chunks, schema=texts.schema))
+        if len(routes) == 1:
+            self._land_route(routes[0], "raw", lone=True)
+        else:
+            self._land_shared(routes)
+
+    def _land_shared(self, routes: Sequence[Route]) -> None:
+        """Several models on one topic: split by the event's own ``model``."""
+        self.cursor.execute(
+            "CREATE OR REPLACE TEMP TABLE routed AS"
+            " SELECT *, json_extract_string(value, '$.model') AS model FROM raw"
+        )
+        names = ", ".join(literal(r.spec.name) for r in routes) or "''"
+        for route in routes:
+            model = literal(route.spec.name)
+            self._land_route(route, f"(SELECT * FROM routed WHERE model = {model})", lone=False)
+        others = f"FROM routed WHERE model IS NULL OR model NOT IN ({names})"
+        if routes and all(r.ignore_others for r in routes):
+            counts = self.cursor.execute(f"SELECT part, count(*) {others} GROUP BY part").fetchall()
+            self.ignored_by_part.update(dict(counts))
+            return
+        rows = self.cursor.execute(f"SELECT seq, part, off, model, value {others} ORDER BY seq").fetchall()
+        for seq, part, off, model, value in rows:
+            reason = "missing_model" if model is None else "unknown_model"
+            detail = (
+                f"model {model!r} is not configured on this stream" if model else "several models share it"
+            )
+            self._refuse(seq, part, off, "", reason, detail, value.encode(), len(value.encode()))
+
+    def _land_route(self, route: Route, relation: str, *, lone: bool) -> None:
+        spec, execute = route.spec, self.cursor.execute
+        model = self.store.model_ids[spec.name]
+        tables = {"prediction": predictions_table(model), "feedback": labels_table(model)}
+        execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parse_sql(spec, route.kinds, relation)}")
+        odd = 0
+        if "prediction" in route.kinds:
+            odd = execute(f"CREATE OR REPLACE TEMP TABLE odd AS {odd_sql(spec, relation)}").fetchall()[0][0]
+        flagged = flagged_sql(spec, route.kinds, lone=lone, odd=bool(odd))
+        now = {"now_us": self.now_us}
+        for kind in sorted(route.kinds):
+            columns = prediction_columns(spec) if kind == "prediction" else label_columns(spec)
+            select = prediction_sql(spec, flagged) if kind == "prediction" else label_sql(spec, flagged)
+            listed = ", ".join(map(quote, columns))
+            count = execute(f"INSERT INTO {tables[kind]} ({listed}) {select}", now).fetchall()[0][0]
+            self.report.landed[spec.name, kind] += count
+            rows = f"SELECT part, count(*) FROM {tables[kind]} WHERE seq >= {self.base} GROUP BY part"
+            self.rows_by_part.update(dict(execute(rows).fetchall()))
+        if "prediction" in route.kinds:
+            self._note_predictions(spec, tables["prediction"], faults=bool(odd))
+        self._refuse_rest(route, relation, flagged)
+
+    def _note_predictions(self, spec: ModelSpec, table: str, *, faults: bool) -> None:
+        new = f"FROM {table} WHERE seq >= {self.base}"
+        for part, newest in self.cursor.execute(f"SELECT part, max(event_us) {new} GROUP BY part").fetchall():
+            self.newest_us[part] = max(newest, self.newest_us.get(part, newest))
+        if not faults:
+            return
+        listed = f"SELECT unnest(faults) AS fault {new} AND faults IS NOT NULL"
+        for fault, count in self.cursor.execute(
+            f"SELECT fault, count(*) FROM ({listed}) GROUP BY 1"
+        ).fetchall():
+            kind, _, name = fault.partition(":")
+            self.report.faults[spec.name, "" if kind == "unknown" else name, kind] += count
+
+    def _refuse_rest(self, route: Route, relation: str, flagged: str) -> None:
+        now = {"now_us": self.now_us}
+        parts = f"SELECT part, count(*), count(reason) FROM ({flagged}) GROUP BY part"
+        any_refused = False
+        for part, total, refused in self.cursor.execute(parts, now).fetchall():
+            self.landed_by_part[part] += total - refused
+            any_refused |= refused > 0
+        query = (
+            f"SELECT f.seq, f.part, f.off, reason, r.value FROM ({flagged}) f JOIN {relation} r USING (seq)"
+            " WHERE reason IS NOT NULL ORDER BY f.seq"
+        )
+        for seq, part, off, reason, value in (
+            self.cursor.execute(query, now).fetchall() if any_refused else ()
+        ):
+            if reason == "unknown_model" and route.ignore_others:
+                self.ignored_by_part[part] += 1
+                continue
+            payload = value.encode()
+            self._refuse(seq, part, off, route.spec.name, reason, "", payload, len(payload))
+
+    def _write_quarantine(self) -> None:
+        if not self.refused:
+            return
+        text = pa.string()
+        kinds = {"seq": pa.int64(), "part": pa.int32(), "off": pa.int64(), "model": text, "reason": text}
+        kinds |= {"detail": text, "payload": pa.binary(), "size": pa.int64()}
+        arrays = [
+            pa.array(c, k) for c, k in zip(zip(*self.refused, strict=True), kinds.values(), strict=True)
+        ]
+        self.cursor.register("refused", pa.Table.from_arrays(arrays, names=list(kinds)))
+        self.cursor.execute(
+            "INSERT INTO quarantine"
+            " SELECT seq, ?, part, off, model, reason, detail, payload, size FROM refused",
+            [self.now_us],
+        )
+        self.cursor.unregister("refused")
+
+    def _write_ledger(self) -> None:
+        read = Counter(
+            {self.numbers[i]: n for i, n in _counts(self.batch.records["part"].to_numpy()).items()}
+        )
+        read.update(self.store.partition_ids[r.partition] for r in self.batch.rejected)
+        quarantined = Counter(row[1] for row in self.refused)
+        positions = {self.store.partition_id(self.cursor, p): at for p, at in self.batch.positions.items()}
+        for part in sorted({*read, *positions, *quarantined}):
+            at = positions.get(part)
+            self.cursor.execute(
+                'UPDATE partitions SET position = coalesce(?, position), detail = coalesce(?, detail),'
+                ' event_us = greatest(event_us, ?), "read" = "read" + ?, landed = landed + ?,'
+                ' quarantined = quarantined + ?, ignored = ignored + ?, "rows" = "rows" + ? WHERE id = ?',
+                [at and at.offset, at and at.detail, self.newest_us.get(part), read[part],
+                 self.landed_by_part[part], quarantined[part], self.ignored_by_part[part],
+                 self.rows_by_part[part], part],
+            )  # fmt: skip
+        self.report.ignored = sum(self.ignored_by_part.values())
+        self.cursor.execute("UPDATE meta SET next_seq = ?", [self.base + self.report.read])
+
+
+def _counts(parts: npt.NDArray[np.int32]) -> dict[int, int]:
+    values, counts = np.unique(parts, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
