@@ -26,26 +26,30 @@ TOP_LEVEL = (
     "label", "attributions",
 )  # fmt: skip
 _KNOWN = f"[{', '.join(map(literal, TOP_LEVEL))}]"
+_KEYS = "json_keys(value, ['$', '$.features'])"
 
 
 def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> str:
-    """Return the SELECT of the temporary table ``parsed``: places, the event ``e`` and its field names.
+    """Return the SELECT of the temporary table ``parsed``: places, the event ``e``, how many fields it has.
 
-    ``keys`` lists the names at the top and under ``features``. The table is materialised because DuckDB
-    would otherwise parse the text once for every expression of a filter.
+    ``top_n`` and ``feature_n`` count the names at the top and under ``features``. The table is materialised
+    because DuckDB would otherwise parse the text once for every expression of a filter.
     """
-    keys = "json_keys(value, ['$', '$.features'])"
     event = f"from_json(value, {_structure(spec, kinds)})"
-    return f"SELECT seq, part, off, record_us, {event} AS e, {keys} AS keys FROM {relation}"
+    label = ", list_contains(keys[1], 'label') AS has_label" if "feedback" in kinds else ""
+    return (
+        f"SELECT seq, part, off, record_us, {event} AS e, len(keys[1])::INTEGER AS top_n,"
+        f" len(keys[2])::INTEGER AS feature_n{label} FROM (SELECT *, {_KEYS} AS keys FROM {relation})"
+    )
 
 
 def odd_sql(spec: ModelSpec, relation: str) -> str:
-    """Return the SELECT of the temporary table ``odd``: JSON types of the fields of suspicious rows."""
+    """Return the SELECT of the temporary table ``odd``: field names and JSON types of suspicious rows."""
     pointers = [_pointer("features", name) for name in spec.features]
     pointers.append(_pointer("score"))
     suspicious = f"SELECT seq FROM parsed WHERE {_suspicious(spec)}"
     types = f"json_type(value, [{', '.join(pointers)}])"
-    return f"SELECT seq, {types} AS types FROM {relation} WHERE seq IN ({suspicious})"
+    return f"SELECT seq, {_KEYS} AS keys, {types} AS types FROM {relation} WHERE seq IN ({suspicious})"
 
 
 def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, odd: bool) -> str:
@@ -68,9 +72,13 @@ def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, o
         Columns of ``parsed`` and ``types`` (NULL for clean rows), ``time_us``, ``is_prediction``,
         ``is_feedback``, ``reason`` (NULL: accepted). It has one parameter, ``$now_us``.
     """
-    source = "parsed LEFT JOIN odd USING (seq)" if odd else "(SELECT *, NULL::VARCHAR[] AS types FROM parsed)"
+    source = (
+        "parsed LEFT JOIN odd USING (seq)"
+        if odd
+        else "(SELECT *, NULL::VARCHAR[] AS types, NULL::VARCHAR[][] AS keys FROM parsed)"
+    )
     predicts = _has_prediction(spec) if "prediction" in kinds else "false"
-    labels = "(e.label IS NOT NULL OR list_contains(keys[1], 'label'))" if "feedback" in kinds else "false"
+    labels = "has_label" if "feedback" in kinds else "false"
     return (
         f"SELECT *, {_reason(spec, kinds, lone)} AS reason FROM (SELECT *, {_timestamp(spec)} AS time_us,"
         f" {predicts} AS is_prediction, {labels} AS is_feedback FROM {source})"
@@ -119,17 +127,16 @@ def label_sql(spec: ModelSpec, flagged: str) -> str:
 
 
 def _structure(spec: ModelSpec, kinds: Collection[StreamKind]) -> str:
-    fields: dict[str, object] = {"event_id": "VARCHAR", "model": "VARCHAR", "timestamp": "VARCHAR"}
+    """Return what ``from_json`` takes out; every known name is in it, so that names can be counted."""
+    fields: dict[str, object] = dict.fromkeys(TOP_LEVEL, "VARCHAR")
     if "prediction" in kinds:
-        fields |= {"version": "VARCHAR", "prediction": "VARCHAR", "score": "DOUBLE"}
-        fields["scores"] = "MAP(VARCHAR, DOUBLE)"
+        fields |= {"score": "DOUBLE", "scores": "MAP(VARCHAR, DOUBLE)"}
         if spec.features:
             fields["features"] = {n: SQL_TYPE[k] for n, k in spec.features.items()}
         if free := free_columns(spec):
             fields["segments"] = dict.fromkeys(free, "VARCHAR")
-    if "feedback" in kinds:
-        fields["label"] = "VARCHAR"
-    return literal(json.dumps(fields))
+        return literal(json.dumps(fields))
+    return literal(json.dumps({name: "VARCHAR" for name in ("event_id", "model", "timestamp", "label")}))
 
 
 def _pointer(*parts: str) -> str:
@@ -148,9 +155,11 @@ def _timestamp(spec: ModelSpec) -> str:
     text = "e.timestamp"
     if spec.timestamp_unit == "rfc3339":
         return f"epoch_us(try_cast(upper({text}) AS TIMESTAMPTZ))"
-    factor = {"s": "* 1000000", "ms": "* 1000", "us": "* 1", "ns": "/ 1000"}[spec.timestamp_unit]
-    exact = f"try_cast({text} AS DECIMAL(38, 9)) {factor}"  # a double would lose microseconds
-    return f"try_cast(floor({exact}) AS BIGINT)"
+    exact = f"try_cast({text} AS DECIMAL(30, 9))"  # a double would lose microseconds, more digits overflow
+    if spec.timestamp_unit == "ns":
+        return f"try_cast(floor({exact}) AS BIGINT) // 1000"
+    factor = {"s": 1_000_000, "ms": 1_000, "us": 1}[spec.timestamp_unit]
+    return f"try_cast(floor({exact} * {factor}) AS BIGINT)"
 
 
 def _has_prediction(spec: ModelSpec) -> str:
@@ -170,7 +179,7 @@ def _has_prediction(spec: ModelSpec) -> str:
 def _reason(spec: ModelSpec, kinds: Collection[StreamKind], lone: bool) -> str:
     """SQL of why a record is refused, NULL when it is accepted; the first that applies."""
     cases = [
-        ("len(coalesce(keys[1], [])) = 0", "not_an_object"),
+        ("coalesce(top_n, 0) = 0", "not_an_object"),
         ("e.event_id IS NULL OR e.event_id = ''", "missing_event_id"),
     ]
     if lone:
@@ -200,11 +209,10 @@ def _suspicious(spec: ModelSpec) -> str:
 
     A sum is NULL or not finite when one of its terms is; so is a concatenation.
     """
-    present = " + ".join(f"(e.{name} IS NOT NULL)::TINYINT" for name in _parsed_names(spec))
-    known = f"CASE WHEN len(keys[1]) = {present} THEN true ELSE list_has_all({_KNOWN}, keys[1]) END"
-    clean = [known, "(e.score IS NULL AND NOT list_contains(keys[1], 'score') OR isfinite(e.score))"]
+    present = " + ".join(f"(e.{name} IS NOT NULL)::TINYINT" for name in TOP_LEVEL)
+    clean = [f"top_n = {present}", "(e.score IS NULL OR isfinite(e.score))"]
     if spec.features:
-        clean.append(f"len(keys[2]) = {len(spec.features)}")
+        clean.append(f"feature_n = {len(spec.features)}")
     fields = {name: f"e.features.{quote(name)}" for name in spec.features}
     if numeric := [fields[n] for n, k in spec.features.items() if k == "numeric"]:
         clean.append(f"isfinite({' + '.join(numeric)})")
@@ -213,11 +221,6 @@ def _suspicious(spec: ModelSpec) -> str:
         clean.append(f"strpos({firsts}, '{{') + strpos({firsts}, '[') = 0")
     clean += [f"{fields[n]} IS NOT NULL" for n, k in spec.features.items() if k == "embedding"]
     return f"({' AND '.join(clean)}) IS NOT TRUE"
-
-
-def _parsed_names(spec: ModelSpec) -> list[str]:
-    names = ["event_id", "model", "timestamp", "version", "prediction", "score", "scores"]
-    return names + ["features"] * bool(spec.features) + ["segments"] * bool(free_columns(spec))
 
 
 def _faults(spec: ModelSpec) -> str:

@@ -224,8 +224,9 @@ class Attempt:
         spec, execute = route.spec, self.cursor.execute
         model = self.store.model_ids[spec.name]
         tables = {"prediction": predictions_table(model), "feedback": labels_table(model)}
-        execute(f"CREATE OR REPLACE TEMP TABLE parsed AS {parse_sql(spec, route.kinds, relation)}")
-        odd = 0
+        parse = f"CREATE OR REPLACE TEMP TABLE parsed AS {parse_sql(spec, route.kinds, relation)}"
+        total = execute(parse).fetchall()[0][0]
+        odd = landed = 0
         if "prediction" in route.kinds:
             odd = execute(f"CREATE OR REPLACE TEMP TABLE odd AS {odd_sql(spec, relation)}").fetchall()[0][0]
         flagged = flagged_sql(spec, route.kinds, lone=lone, odd=bool(odd))
@@ -237,10 +238,15 @@ class Attempt:
             count = execute(f"INSERT INTO {tables[kind]} ({listed}) {select}", now).fetchall()[0][0]
             self.report.landed[spec.name, kind] += count
             rows = f"SELECT part, count(*) FROM {tables[kind]} WHERE seq >= {self.base} GROUP BY part"
-            self.rows_by_part.update(dict(execute(rows).fetchall()))
+            by_part = dict(execute(rows).fetchall())
+            self.rows_by_part.update(by_part)
+            landed += count
         if "prediction" in route.kinds:
             self._note_predictions(spec, tables["prediction"], faults=bool(odd))
-        self._refuse_rest(route, relation, flagged)
+        if len(route.kinds) == 1 and landed == total:
+            self.landed_by_part.update(by_part)
+        else:
+            self._refuse_rest(route, relation, flagged)
 
     def _note_predictions(self, spec: ModelSpec, table: str, *, faults: bool) -> None:
         new = f"FROM {table} WHERE seq >= {self.base}"
@@ -258,17 +264,13 @@ class Attempt:
     def _refuse_rest(self, route: Route, relation: str, flagged: str) -> None:
         now = {"now_us": self.now_us}
         parts = f"SELECT part, count(*), count(reason) FROM ({flagged}) GROUP BY part"
-        any_refused = False
         for part, total, refused in self.cursor.execute(parts, now).fetchall():
             self.landed_by_part[part] += total - refused
-            any_refused |= refused > 0
         query = (
             f"SELECT f.seq, f.part, f.off, reason, r.value FROM ({flagged}) f JOIN {relation} r USING (seq)"
             " WHERE reason IS NOT NULL ORDER BY f.seq"
         )
-        for seq, part, off, reason, value in (
-            self.cursor.execute(query, now).fetchall() if any_refused else ()
-        ):
+        for seq, part, off, reason, value in self.cursor.execute(query, now).fetchall():
             if reason == "unknown_model" and route.ignore_others:
                 self.ignored_by_part[part] += 1
                 continue

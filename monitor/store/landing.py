@@ -1,8 +1,8 @@
 """Landing: one batch of raw records becomes stored events, quarantine rows and positions, all or nothing.
 
 The first attempt trusts the batch to be JSON, because checking costs a tenth of it; if it is not, a second
-one checks each record, and so are the next batches. Should a record still make the query fail, it is found by halving and refused, so
-that no record can stop its partition.
+one checks each record, and so are the next batches. Should a record still make the query fail, it is found by
+halving and refused, so that no record can stop its partition.
 """
 
 from __future__ import annotations

@@ -48,4 +48,4 @@ def _mcc(tally: Tally) -> FloatArray:
     )
     spread = (1 - np.square(predictions).sum(-1)) * (1 - np.square(truths).sum(-1))
     value: FloatArray = (hits - (truths * predictions).sum(-1)) / np.sqrt(spread)
-    return value
+    return np.clip(value, -1.0, 1.0)  # rounding alone takes it beyond
