@@ -93,6 +93,8 @@ class Daemon:
             random.Random(),
             self._attempted,
         )
+        self._warm: Callable[[], None] = app.state.exposition.warm
+        self.worker.published = self._warm
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._relay_thread = threading.Thread(
             target=self.relay.run, args=(self._stop,), name="relay", daemon=True
@@ -250,6 +252,7 @@ class Daemon:
             raise
         finally:
             old_worker.cursor.close()
+            self.worker.published = self._warm
             self.worker.ticks = old_worker.ticks
             self.relay.endpoints = endpoints(self.plan.config)
             for ingest in self.ingests.values():

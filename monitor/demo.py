@@ -1,4 +1,4 @@
-"""``model-monitor demo``: a model, its growing logs, a real daemon and a webhook receiver, on this machine alone.
+"""``model-monitor demo``: a model, its growing logs, a real daemon and a webhook receiver, all on loopback.
 
 The daemon is the command ``model-monitor run`` in a process of its own, on a configuration that is written
 for it; this process plays the world around it: the model that logs, the people who answer later, the
@@ -24,8 +24,7 @@ from monitor.actions.receiver import receiving
 from monitor.actions.signing import new_secret
 from monitor.errors import MonitorError
 from monitor.examples import employment
-from monitor.examples.employment import Story
-from monitor.examples.telling import Telling, opening
+from monitor.examples.telling import Telling, opening, tell
 from monitor.time import SystemClock
 
 STORY_S = 66.0  # wall time in which the past days go by
@@ -63,7 +62,7 @@ def run_demo(
         try:
             return _Demo(console, place, port, seed, story_s).run(once)
         except KeyboardInterrupt:
-            console.print("\nstopped")
+            tell(console, "stopped")
             return 0 if not once else 1
 
 
@@ -85,7 +84,7 @@ class _Demo:
             (folder / name).touch()
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        tell(self.console, text)
 
     def run(self, once: bool) -> int:
         url, secret = f"http://127.0.0.1:{self.port}", new_secret()
@@ -95,7 +94,9 @@ class _Demo:
         telling = Telling(self.console, url, self.story)
         with receiving(secret, telling.received) as receiver:
             config = employment.write_config(self.folder, listen=f"127.0.0.1:{self.port}", receiver=receiver)
-            self.say(f"configuration: {config}\nstarting: model-monitor run -c {config}")
+            rules = config.read_text(encoding="utf-8").partition("    alerts:\n")
+            self.say(f"the rules of {config}:\n{rules[1]}{rules[2]}")
+            self.say(f"starting: model-monitor run -c {config}")
             with self._daemon(config) as daemon:
                 self._wait(daemon)
                 self.say(opening(self.story, url))

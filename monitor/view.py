@@ -19,6 +19,7 @@ def snapshot(
     store: Store,
     cursor: Cursor,
     cycles: Sequence[Cycle],
+    results: tuple[Result, ...],
     sources: Mapping[str, tuple[SourceStatus, str]],
     *,
     last_success: Mapping[str, int],
@@ -33,6 +34,8 @@ def snapshot(
         What has been committed.
     cycles
         The models' turns, for their alert states.
+    results
+        What :func:`current_results` gave; the same object while nothing changed, for the sake of caches.
     sources
         Source name -> (status, why landing is paused or empty).
     last_success, states
@@ -40,8 +43,6 @@ def snapshot(
     now_us
         The moment.
     """
-    names = {cycle.monitored.spec.name for cycle in cycles}
-    results = tuple(r for r in latest_results(cursor) if r.model in names)
     ends = _window_ends(results)
     marks = dict(cursor.execute("SELECT name, watermark_us FROM models").fetchall())
     return Snapshot(
@@ -62,6 +63,12 @@ def snapshot(
         store_bytes=store.size_bytes(),
         outbox_pending=pending(cursor),
     )
+
+
+def current_results(cursor: Cursor, cycles: Sequence[Cycle]) -> tuple[Result, ...]:
+    """Return the newest complete results of the configured models."""
+    names = {cycle.monitored.spec.name for cycle in cycles}
+    return tuple(r for r in latest_results(cursor) if r.model in names)
 
 
 def _window_ends(results: Sequence[Result]) -> dict[tuple[str, str], Window]:

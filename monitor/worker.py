@@ -14,7 +14,8 @@ from monitor.store.results import transition_json
 from monitor.store.store import Store
 from monitor.store.upkeep import expire, violations
 from monitor.time import HOUR_US, MINUTE_US, Clock, to_rfc3339
-from monitor.view import snapshot
+from monitor.types import Result
+from monitor.view import current_results, snapshot
 from monitor.watermark import PartitionProgress, watermark
 from monitor.web.snapshot import Current
 from monitor.web.telemetry import Telemetry
@@ -57,6 +58,8 @@ class Worker:
         self.stop = threading.Event()
         self.progress_s = clock.monotonic_s()
         self.ticks = 0
+        self.published: Callable[[], None] = lambda: None
+        self._results: tuple[Result, ...] | None = None
         self._last_success: dict[str, int] = {}
         self._states: dict[str, str] = {}
         self._steady = (clock.now_us(), clock.monotonic_s())
@@ -83,14 +86,17 @@ class Worker:
         self.progress_s = self.clock.monotonic_s()
 
     def publish(self, statuses: Mapping[str, SourceStatus]) -> None:
-        """Publish what is committed now."""
+        """Publish what is committed now; results are read again only when some have changed."""
+        if self._results is None:
+            self._results = current_results(self.cursor, self.cycles)
         sources = {name: (status, self.ingests[name].paused) for name, status in statuses.items()}
         self.current.publish(
             snapshot(
-                self.store, self.cursor, self.cycles, sources, last_success=self._last_success,
-                states=self._states, now_us=self.clock.now_us(),
+                self.store, self.cursor, self.cycles, self._results, sources,
+                last_success=self._last_success, states=self._states, now_us=self.clock.now_us(),
             )
         )  # fmt: skip
+        self.published()
 
     def _turn(self, cycle: Cycle, statuses: Mapping[str, SourceStatus]) -> None:
         name, now_us = cycle.monitored.spec.name, self.clock.now_us()
@@ -102,6 +108,7 @@ class Worker:
 
         def answered(answer: Answer) -> None:
             nonlocal started
+            self._results = None
             self.progress_s = self.clock.monotonic_s()
             self.telemetry.evaluation_duration.labels(name).observe(time.perf_counter() - started)
             started = time.perf_counter()
@@ -170,6 +177,7 @@ class Worker:
                 self.store, self.cursor, before_us=before_us, quarantine_rows=self.quarantine_rows
             )
             if deleted:
+                self._results = None
                 log.info("retention: deleted %d rows from before %s", deleted, to_rfc3339(before_us))
 
 

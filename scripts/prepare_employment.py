@@ -1,4 +1,4 @@
-"""Make the demonstration's data from NannyML's packaging of the American Community Survey (run once, by hand).
+"""Make the demonstration's data from NannyML's packaging of the American Community Survey (run by hand).
 
     python scripts/prepare_employment.py FOLDER_WITH_THE_NANNYML_FILES
 

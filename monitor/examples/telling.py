@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -87,19 +88,19 @@ class Telling:
 
     def say(self, text: str, style: str = "") -> None:
         """Write one paragraph; ``text`` is plain, ``style`` shows on terminals only."""
-        self.console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+        tell(self.console, text, style)
 
     def _announce(self, event_us: int) -> None:
         told = [
             (
                 self.story.recode_us,
-                "an upstream system is changed: schooling arrives in the code list of 2007 (a bachelor's degree is "
-                "13, not 21). The model is not told",
+                "an upstream system is changed: schooling arrives in the code list of 2007 (a bachelor's "
+                "degree is 13, not 21). The model is not told",
             ),
             (
                 self.story.change_us,
-                "the world changes: half of the women with work lose it. The model still predicts the old one. "
-                "Their labels arrive 4 to 20 hours later",
+                "the world changes: half of the women with work lose it. The model still predicts the old "
+                "one; labels arrive 4 to 20 hours later",
             ),
         ]
         for moment, text in told[self._announced :]:
@@ -120,8 +121,9 @@ class Telling:
             schooling = psi.pop("schooling", 0.0)
             other = max(psi, key=lambda name: psi[name])
             self.say(
-                f"{start[:10]}  {rows['row_count', None]['value']:,.0f} predictions  accuracy {accuracy['value']:.3f}"
-                f"  gap women/men {gap['value']:.3f}  drift: schooling {schooling:.3f}, next {other} {psi[other]:.3f}"
+                f"{start[:10]}  {rows['row_count', None]['value']:,.0f} predictions  accuracy"
+                f" {accuracy['value']:.3f}  gap women/men {gap['value']:.3f}  drift: schooling {schooling:.3f},"
+                f" next {other} {psi[other]:.3f}"
             )
             self._next_day += 1
             if self._next_day == RECODE_DAY:
@@ -143,8 +145,8 @@ class Telling:
         cause_us = self.story.recode_us if name == "feature-drift" else self.story.change_us
         expected = name != "feature-drift" or about == "schooling"
         self.say(
-            f"\nALERT {name} ({alert['severity']}): {alert['metric']}{f' of {about}' if about else ''} is "
-            f"{alert['value']:.3f}, the bound is {alert['bound']:g}, day {window[:10]}: {WORDS.get(name, '')}.\n",
+            f"\nALERT {name} ({alert['severity']}) for {window[:10]}: {WORDS.get(name, '')}. {alert['metric']}"
+            f"{f' of {about}' if about else ''} is {alert['value']:.3f}, the bound is {alert['bound']:g}.\n",
             "bold red",
         )
         if not expected or from_rfc3339(window) < cause_us:
@@ -169,6 +171,14 @@ class Telling:
         return found
 
 
+def tell(console: Console, text: str, style: str = "") -> None:
+    """Write plain text: as it is on a terminal, elsewhere as log lines with the time."""
+    if not console.is_terminal:
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        text = "\n".join(f"{now} {line}" for line in text.splitlines() if line.strip())
+    console.print(escape(text), style=style, highlight=False, soft_wrap=True)
+
+
 def day(moment_us: int) -> str:
     """Return the date of a moment."""
     return to_rfc3339(moment_us)[:10]
@@ -177,8 +187,8 @@ def day(moment_us: int) -> str:
 def opening(story: Story, url: str) -> str:
     """Return what is said before the stream starts."""
     return (
-        f"{PAST_DAYS} days of predictions, {day(story.start_us)} until today, pass by in about a minute; then the "
-        f"stream goes on in real time.\nLook at it meanwhile:\n"
+        f"{PAST_DAYS} days of predictions, {day(story.start_us)} until today, pass by in about a minute; then\n"
+        f"the stream goes on in real time. Look at it meanwhile:\n"
         f"  status page   {url}/\n"
         f"  Prometheus    curl -s {url}/metrics | grep model_monitor_feature_psi\n"
         f"  API           curl -s '{url}/api/v1/alerts?phase=firing'\n"

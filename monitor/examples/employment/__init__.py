@@ -2,7 +2,7 @@
 
 Is a person employed? The model has never seen what happens after its training: from one day on an upstream
 system writes ``schooling`` in an older code list, and a week later half of the women who had work lose it.
-Everything is a function of the start and a seed, so the same story can be told to a file, to Kafka and to a test.
+Everything is a function of the start and a seed, so that files, Kafka and a test can be told the same.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def train(seed: int = 0) -> Any:
 
 
 def prepare(folder: Path, model: Any) -> None:
-    """Write ``reference.parquet``: rows that the model has not seen in training, scored, with their labels."""
+    """Write ``reference.parquet``: scored and labelled rows that were not used in training."""
     rows = people("reference")
     rows["score"] = _scores(model, rows)
     rows["prediction"] = (rows["score"] >= 0.5).astype(int)
@@ -124,7 +124,7 @@ def story(model: Any, start_us: int, *, seed: int = 0) -> Story:
     scores = _scores(model, rows)
     changed = (at_us >= start_us + CHANGE_DAY * DAY_US) & (rows["sex"] == "female").to_numpy()
     truth = rows["employed"].to_numpy() * ~(changed & (rng.random(len(rows)) < LOST_WORK))
-    label_us = at_us + rng.integers(*(h * HOUR_US for h in LABEL_DELAY_HOURS), len(rows))
+    label_us = at_us + rng.integers(LABEL_DELAY_HOURS[0] * HOUR_US, LABEL_DELAY_HOURS[1] * HOUR_US, len(rows))
     order = np.argsort(label_us, kind="stable")
     order = order[rng.random(len(rows)) < LABELLED]
     ids = [f"p-{start_us // DAY_US}-{i}" for i in range(len(rows))]
