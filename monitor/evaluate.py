@@ -76,7 +76,7 @@ def evaluate(
         Results in a fixed order. Depends on nothing but the set of stored events up to ``as_of``.
     """
     spec = query.spec
-    rows, labelled, delays = query.labels(Slice())
+    rows, labelled, delays = query.labels(Slice()) if has_feedback else (query.count(), 0, [])
     coverage = labelled / rows if rows else None
     labels: Labels = "none"
     if has_feedback:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,12 @@ from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security, open_kafka
 from monitor.types import Partition
 
-pytestmark = pytest.mark.kafka
+# kafka-python leaves the socket of a refused connection to the garbage collector.
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 
 @pytest.fixture(params=["confluent", "kafka-python"])
@@ -33,6 +39,8 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Source]]:
     yield connect
     for source in opened:
         source.close()
+    del source, opened
+    gc.collect()
 
 
 def numbered(first: int, count: int) -> list[bytes]:

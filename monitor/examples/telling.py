@@ -122,8 +122,8 @@ class Telling:
             other = max(psi, key=lambda name: psi[name])
             self.say(
                 f"{start[:10]}  {rows['row_count', None]['value']:,.0f} predictions  accuracy"
-                f" {accuracy['value']:.3f}  gap women/men {gap['value']:.3f}  drift: schooling {schooling:.3f},"
-                f" next {other} {psi[other]:.3f}"
+                f" {accuracy['value']:.3f}  gap women/men {gap['value']:.3f}  drift: schooling"
+                f" {schooling:.3f}, next {other} {psi[other]:.3f}"
             )
             self._next_day += 1
             if self._next_day == RECODE_DAY:
@@ -145,8 +145,9 @@ class Telling:
         cause_us = self.story.recode_us if name == "feature-drift" else self.story.change_us
         expected = name != "feature-drift" or about == "schooling"
         self.say(
-            f"\nALERT {name} ({alert['severity']}) for {window[:10]}: {WORDS.get(name, '')}. {alert['metric']}"
-            f"{f' of {about}' if about else ''} is {alert['value']:.3f}, the bound is {alert['bound']:g}.\n",
+            f"\nALERT {name} ({alert['severity']}) for {window[:10]}: {WORDS.get(name, '')}."
+            f" {alert['metric']}{f' of {about}' if about else ''} is {alert['value']:.3f}, the bound is"
+            f" {alert['bound']:g}.\n",
             "bold red",
         )
         if not expected or from_rfc3339(window) < cause_us:
@@ -187,8 +188,8 @@ def day(moment_us: int) -> str:
 def opening(story: Story, url: str) -> str:
     """Return what is said before the stream starts."""
     return (
-        f"{PAST_DAYS} days of predictions, {day(story.start_us)} until today, pass by in about a minute; then\n"
-        f"the stream goes on in real time. Look at it meanwhile:\n"
+        f"{PAST_DAYS} days of predictions, {day(story.start_us)} until today, pass by in about a minute;\n"
+        f"then the stream goes on in real time. Look at it meanwhile:\n"
         f"  status page   {url}/\n"
         f"  Prometheus    curl -s {url}/metrics | grep model_monitor_feature_psi\n"
         f"  API           curl -s '{url}/api/v1/alerts?phase=firing'\n"

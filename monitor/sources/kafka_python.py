@@ -107,7 +107,7 @@ class KafkaPythonClient:
                 f"source {name!r}: kafka-python has no option {unknown[0]!r}; "
                 "allowed are those of its KafkaConsumer"
             )
-        self._failure = "not connected yet"
+        self._failure = ""
         self._net: Any = None
         self._consumer: Any = None
         self._probe: Any = None
@@ -120,14 +120,35 @@ class KafkaPythonClient:
         self._net = KafkaNetClient(**configs)
         # KafkaConsumer takes allow_auto_create_topics but (3.0.12) does not hand it on.
         self._net.cluster.config["allow_auto_create_topics"] = False
+        self._watch(getattr(self._net, "_manager", None))
         return self._net
+
+    def _watch(self, manager: Any) -> None:
+        """Learn why connections fail: KafkaConsumer only says that they do."""
+        if not hasattr(manager, "get_connection"):
+            return
+        connect, known = manager.get_connection, {}
+
+        def get_connection(node: object, *args: Any, **kwargs: Any) -> Any:
+            connection = connect(node, *args, **kwargs)
+            if known.get(node) is not connection:
+                known[node] = connection
+                connection.close_future.add_errback(self._note_failure)
+            return connection
+
+        manager.get_connection = get_connection
+
+    def _note_failure(self, error: object) -> None:
+        text = str(error)
+        if "uthenti" in text or "uthenti" not in self._failure:  # what follows a refused login says nothing
+            self._failure = text
 
     def _open(self) -> None:
         while not self._stop.is_set():
             try:
                 consumer = KafkaConsumer(kafka_client=self._make_net, **self._options)
             except Exception as error:  # whatever it is, it is tried again and shown in the status
-                self._failure = str(error) or repr(error)
+                self._failure = self._failure or str(error) or repr(error)
                 if self._net is not None:
                     self._net.close()
                 self._stop.wait(0.5)
@@ -143,14 +164,15 @@ class KafkaPythonClient:
     def describe(self, timeout_s: float) -> dict[str, Topic]:
         deadline = time.monotonic() + timeout_s
         if not self._ready.wait(timeout_s):
-            raise Unreachable(self._failure)
+            raise Unreachable(self._failure or "not connected yet")
         cluster = self._net.cluster
         cluster.set_topics(self._topics)
         update = cluster.request_update()
         while not update.is_done and time.monotonic() < deadline:
             time.sleep(0.002)
         if not update.is_done or update.failed():
-            raise Unreachable(str(update.exception or "the broker did not answer in time"))
+            raise Unreachable(self._failure or str(update.exception or "the broker did not answer in time"))
+        self._failure = ""
         found = {}
         for name in self._topics:
             if numbers := cluster.partitions_for_topic(name):
