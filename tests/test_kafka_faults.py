@@ -19,7 +19,7 @@ from monitor.types import Partition
 # kafka-python leaves the socket of a refused connection to the garbage collector.
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored.*socket:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
@@ -37,9 +37,9 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Source]]:
         return source
 
     yield connect
-    for source in opened:
-        source.close()
-    del source, opened
+    for each in opened:
+        each.close()
+    opened.clear()
     gc.collect()
 
 

@@ -28,7 +28,13 @@ with warnings.catch_warnings():  # kafka-python 3.0.12 loads its schemas in a wa
     warnings.simplefilter("ignore", DeprecationWarning)
     from kafka import KafkaConsumer, OffsetAndMetadata
     from kafka import TopicPartition as Assigned
-    from kafka.errors import CorruptRecordError, KafkaError, LogTruncationError, OffsetOutOfRangeError
+    from kafka.errors import (
+        CorruptRecordError,
+        KafkaError,
+        LogTruncationError,
+        OffsetOutOfRangeError,
+        UnknownTopicOrPartitionError,
+    )
     from kafka.net.compat import KafkaNetClient
     from kafka.net.sasl.oauth import AbstractTokenProvider
 
@@ -127,7 +133,8 @@ class KafkaPythonClient:
         """Learn why connections fail: KafkaConsumer only says that they do."""
         if not hasattr(manager, "get_connection"):
             return
-        connect, known = manager.get_connection, {}
+        connect = manager.get_connection
+        known: dict[object, Any] = {}
 
         def get_connection(node: object, *args: Any, **kwargs: Any) -> Any:
             connection = connect(node, *args, **kwargs)
@@ -170,7 +177,8 @@ class KafkaPythonClient:
         update = cluster.request_update()
         while not update.is_done and time.monotonic() < deadline:
             time.sleep(0.002)
-        if not update.is_done or update.failed():
+        absent = isinstance(update.exception, UnknownTopicOrPartitionError)  # an answer, not a failure
+        if not update.is_done or (update.failed() and not absent):
             raise Unreachable(self._failure or str(update.exception or "the broker did not answer in time"))
         self._failure = ""
         found = {}

@@ -69,7 +69,7 @@ class Attempt:
         self.retaken = retaken
         self.store, self.cursor, self.batch, self.routes, self.now_us = store, cursor, batch, routes, now_us
         self.report = LandReport(read=batch.records.num_rows + len(batch.rejected))
-        self.base = store.next_seq
+        self.base = 0
         self.refused: list[tuple[int, int, int, str, str, str, bytes, int]] = []
         self.numbers: list[int] = []
         self.landed_by_part: Counter[int] = Counter()
@@ -78,6 +78,12 @@ class Attempt:
         self.newest_us: dict[int, int] = {}
 
     def run(self, *, validate: bool, dry: bool) -> LandReport:
+        """Make the attempt; other threads that land wait, for rows and partitions are numbered one by one."""
+        with self.store.lock:
+            return self._run(validate, dry)
+
+    def _run(self, validate: bool, dry: bool) -> LandReport:
+        self.base = self.store.next_seq
         known = dict(self.store.partition_ids)
         try:
             with self.store.write(self.cursor):

@@ -39,7 +39,7 @@ class Store:
         self, path: Path | None = None, *, memory_limit_bytes: int = 1 << 30, threads: int = 2
     ) -> None:
         self.path = path
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()  # held by the one writer; whoever gives out numbers holds it longer
         self._connection = _connect(path, memory_limit_bytes, threads)
         self.model_ids: dict[str, int] = {}
         self.distrust = 0  # batches that landing checks for JSON before it parses them
@@ -56,7 +56,7 @@ class Store:
     @contextmanager
     def write(self, cursor: Cursor) -> Iterator[Cursor]:
         """Run one short write transaction; all of it is stored, or none."""
-        with self._lock:
+        with self.lock:
             cursor.begin()
             try:
                 yield cursor
@@ -113,7 +113,7 @@ class Store:
 
     def close(self) -> None:
         """Checkpoint and close; the file can then be opened by another process."""
-        with self._lock:
+        with self.lock:
             self._connection.close()
 
 

@@ -67,7 +67,15 @@ for _rate in RATES.values():
     _register(_rate)
 
 
-@metric("group_count", check="fairness", subject="group", applies=TASKS, unit="rows", high=math.inf)
+@metric(
+    "group_count",
+    check="fairness",
+    subject="group",
+    applies=TASKS,
+    unit="rows",
+    high=math.inf,
+    suffix="group_rows",
+)
 def group_count(data: GroupData) -> dict[str, Outcome]:
     """Rows of the group, with and without a label.
 

@@ -27,7 +27,15 @@ def _count(number: int | None, facts: WindowFacts) -> Outcome:
     return Outcome(float(number), n=facts.rows)
 
 
-@metric("row_count", check="quality", subject="window", applies=TASKS, unit="rows", high=math.inf)
+@metric(
+    "row_count",
+    check="quality",
+    subject="window",
+    applies=TASKS,
+    unit="rows",
+    high=math.inf,
+    suffix="window_rows",
+)
 def row_count(facts: WindowFacts) -> Outcome:
     """Distinct predictions in the window.
 
