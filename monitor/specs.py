@@ -1,0 +1,145 @@
+"""From a configured model to what the deterministic layers take: its spec, reference and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from monitor import config as cfg
+from monitor.decode import format_names
+from monitor.engine.reference import ROLES, Reference, ReferenceFile
+from monitor.errors import ConfigError
+from monitor.rules.alerts import AlertRule
+from monitor.rules.retrain import RetrainRule, parse_condition
+from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec
+
+
+def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
+    file = None
+    if model.reference is not None:
+        columns = model.reference.columns
+        file = ReferenceFile(model.reference.path, format=model.reference.format, columns=column_map(columns))
+    checks = _checks(model)
+    features: dict[str, Kind]
+    if not isinstance(model.features, str):
+        features = dict(model.features)
+    elif file is None:
+        features = {}  # nothing to infer them from
+    else:
+        named = {*model.segments, *(a for one in checks.sensitive for a in one)}
+        others = named & (set(file.mapped) - set(ROLES))
+        features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
+    _refuse_twins(features)
+    reference = file.profile(features, task=model.task) if file else None
+    negative = model.negative_class
+    if model.classes is None and reference is not None and model.task == "binary":
+        others_seen = [c for c in reference.classes if c != model.positive_class]
+        negative = others_seen[0] if len(others_seen) == 1 else negative
+    window = model.window
+    spec = ModelSpec(
+        name=model.name,
+        task=model.task,
+        features=features,
+        window=WindowSpec(
+            window.size, window.every or window.size, window.lateness, window.label_wait,
+            window.min_label_coverage,
+        ),
+        checks=checks,
+        segments=model.segments,
+        positive_class=model.positive_class,
+        negative_class=negative,
+        threshold=model.threshold,
+        timestamp_unit=model.timestamp_unit,
+    )  # fmt: skip
+    return spec, reference
+
+
+def column_map(columns: cfg.Columns) -> dict[str, str]:
+    """Return canonical name -> column of a ``columns:`` section, extras and features included."""
+    named = {role: getattr(columns, role) for role in ROLES if getattr(columns, role)}
+    return named | dict(columns.features) | dict(columns.__pydantic_extra__ or {})
+
+
+def _checks(model: cfg.Model) -> ChecksSpec:
+    checks = model.checks
+    spec = ChecksSpec(
+        drift=checks.drift is not None,
+        performance=checks.performance is not None,
+        quality=checks.quality is not None,
+        fairness=checks.fairness is not None,
+    )
+    if checks.drift:
+        spec = replace(spec, bins=checks.drift.bins, alpha=checks.drift.alpha)
+    if checks.performance:
+        spec = replace(spec, min_samples=checks.performance.min_samples)
+    if fair := checks.fairness:
+        sensitive = (*((name,) for name in fair.sensitive), *fair.intersections)
+        spec = replace(
+            spec, sensitive=sensitive, min_group_size=fair.min_group_size, privileged=fair.privileged
+        )
+    return spec
+
+
+def _refuse_twins(features: Mapping[str, Kind]) -> None:
+    seen: dict[str, str] = {}
+    for name in features:
+        if (twin := seen.setdefault(name.lower(), name)) != name:
+            raise ConfigError([f"features {twin!r} and {name!r} differ only in case; rename one"])
+
+
+def not_available(model: cfg.Model) -> list[str]:
+    """Return what the configuration allows but this version does not compute yet; silence would be a lie."""
+    problems = []
+    if model.task == "ranking":
+        problems.append(".task: ranking models are not available in this version; use another task")
+    problems += [
+        f".checks.{check}: not available in this version; remove it"
+        for check in ("explain", "estimate")
+        if getattr(model.checks, check) is not None
+    ]
+    problems += [
+        f".alerts[{i}].{bound}: only numbers are available as bounds in this version"
+        for i, alert in enumerate(model.alerts)
+        for bound in ("above", "below", "outside")
+        if not isinstance(getattr(alert, bound), int | float | tuple | None)
+    ]
+    for role in ("predictions", "feedback"):
+        stream = getattr(model, role)
+        if stream and stream.format not in format_names():
+            names = ", ".join(sorted(format_names()))
+            problems.append(f".{role}.format: unknown format {stream.format!r}; allowed: {names}")
+    return problems
+
+
+def alert_rule(alert: cfg.Alert) -> AlertRule:
+    """Translate an alert; bounds that are no numbers were refused by :func:`not_available`."""
+    return AlertRule(
+        name=alert.name,
+        metric=alert.metric,
+        above=alert.above if isinstance(alert.above, int | float) else None,
+        below=alert.below if isinstance(alert.below, int | float) else None,
+        outside=alert.outside if isinstance(alert.outside, tuple) else None,
+        feature=alert.feature,
+        attribute=alert.attribute,
+        group=alert.group,
+        segment=alert.segment,
+        version=alert.version,
+        needed=alert.for_.needed,
+        of=alert.for_.of,
+        clear=alert.clear,
+        min_samples=alert.min_samples,
+        severity=alert.severity,
+        confident=alert.confident,
+    )
+
+
+def retrain_rule(model: cfg.Model) -> RetrainRule | None:
+    if model.retrain is None:
+        return None
+    return RetrainRule(
+        model=model.name,
+        when=parse_condition(model.retrain.when.raw),
+        actions=model.retrain.actions,
+        cooldown_us=model.retrain.cooldown,
+        max_per_week=model.retrain.max_per_week,
+    )
