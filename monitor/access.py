@@ -66,7 +66,7 @@ def refused_records(config: Config, *, reason: str | None, limit: int) -> list[d
     try:
         with opened(config) as (_, cursor):
             rows = listed(cursor, reason=reason, limit=limit)
-        return [{**row, "at_us": to_rfc3339(row["at_us"])} for row in rows]
+        return [{"at": to_rfc3339(row.pop("at_us")), **row} for row in rows]
     except StoreError as error:
         if "in use" not in str(error):
             raise

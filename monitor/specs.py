@@ -15,6 +15,13 @@ from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec
 
 
 def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
+    """Read the model's reference and resolve what depends on it: features to infer, the negative class.
+
+    Raises
+    ------
+    ReferenceDataError, ConfigError
+        When the reference cannot be used, or two features differ only in case.
+    """
     file = None
     if model.reference is not None:
         columns = model.reference.columns
@@ -134,6 +141,7 @@ def alert_rule(alert: cfg.Alert) -> AlertRule:
 
 
 def retrain_rule(model: cfg.Model) -> RetrainRule | None:
+    """Translate ``retrain:``; None where there is none."""
     if model.retrain is None:
         return None
     return RetrainRule(

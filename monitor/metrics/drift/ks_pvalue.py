@@ -23,8 +23,8 @@ def ks_pvalue(pair: ColumnPair) -> Outcome:
     """Probability of so large a KS statistic if nothing had drifted.
 
     From the distribution of the one-sample statistic at the effective size n·m / (n + m), as
-    ``scipy.stats.ks_2samp(method="asymp")`` computes it (from an effective size of 10,000 on by the limit with
-    Vrbik's correction, within 2e-6 of that). In [0, 1]; near 0 means drift, which in large
+    ``scipy.stats.ks_2samp(method="asymp")`` computes it (from an effective size of 10,000 on by the limit
+    with Vrbik's correction, within 2e-6 of that). In [0, 1]; near 0 means drift, which in large
     windows may be too small to matter: look at ``ks_statistic`` too. Conservative for discrete columns.
 
     Examples
@@ -36,7 +36,8 @@ def ks_pvalue(pair: ColumnPair) -> Outcome:
     References
     ----------
     Simard, L'Ecuyer (2011), Computing the two-sided Kolmogorov-Smirnov distribution, J. Stat. Software 39;
-    Vrbik (2018), Small-Sample Corrections to Kolmogorov-Smirnov Test Statistic, Pioneer J. Theor. Appl. Stat. 15.
+    Vrbik (2018), Small-Sample Corrections to Kolmogorov-Smirnov Test Statistic, Pioneer J. Theoretical and
+    Applied Statistics 15.
     """
     sides = pair.numeric()
     if sides is None:
@@ -49,8 +50,8 @@ def ks_pvalue(pair: ColumnPair) -> Outcome:
 def survival(d: float, n: int) -> float:
     """Return P(D > d) of the two-sided statistic at effective size ``n``.
 
-    From 10,000 on by Kolmogorov's limit with Vrbik's correction (within 2e-6 of the distribution at that size,
-    for which scipy needs 70 ms a value there), below by the distribution itself.
+    From 10,000 on by Kolmogorov's limit with Vrbik's correction (within 2e-6 of the distribution itself, for
+    which scipy needs 70 ms a value there), below by the distribution.
 
     >>> round(survival(0.0136, 10_000), 4)
     0.049

@@ -1,0 +1,123 @@
+"""Output of the commands: rows as table, CSV or JSON lines, tables of references, progress of long work."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from monitor.build import Plan
+from monitor.engine.reference import Column
+from monitor.summaries.numeric import NumericSummary
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], format: Format = Format.table) -> None:
+    """Print rows of equal keys on standard output."""
+    if format is Format.jsonl:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, default=str) + "\n")
+        return
+    columns = list(rows[0]) if rows else []
+    if format is Format.csv:
+        writer = csv.DictWriter(sys.stdout, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    print_table(columns, [[row[c] for c in columns] for row in rows])
+
+
+@contextmanager
+def progress_reporter() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield a reporter: a bar on a terminal, a log line now and then elsewhere."""
+    log, said = logging.getLogger("monitor"), [time.monotonic()]
+    if not sys.stderr.isatty():
+
+        def line(what: str, done: int, total: int | None) -> None:
+            if time.monotonic() - said[0] > 5.0:
+                said[0] = time.monotonic()
+                log.info("%s: %d%s", what, done, f" of {total}" if total else "")
+
+        yield line
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+
+        def advance(what: str, done: int, total: int | None) -> None:
+            task = tasks.get(what)
+            if task is None:
+                task = tasks[what] = bars.add_task(what, total=total)
+            bars.update(task, completed=done, total=total)
+
+        yield advance
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
+    """Print a table; numbers short, nothing for None. Without a terminal it is as wide as it needs to be."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=sum(30 for _ in columns) + 10)
+    if not rows:
+        console.print("nothing")
+        return
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    console.print(table)
+
+
+def reference_tables(plan: Plan, model: str | None) -> None:
+    """Print each model's reference profile: id, rows, and a line a column."""
+    for spec in plan.specs:
+        if model not in (None, spec.name):
+            continue
+        reference = plan.references[spec.name]
+        if reference is None:
+            Console().print(f"{spec.name}: no reference")
+            continue
+        columns = {**reference.columns, **{f"({k})": v for k, v in reference.targets.items()}}
+        rows = [[name, *_describe(column)] for name, column in columns.items()]
+        head = ("column", "kind", "missing", "mean / most frequent", "sd / categories", "min", "max")
+        print_table(head, rows, title=f"{spec.name}: reference {reference.id}, {reference.rows} rows")
+
+
+def _describe(column: Column) -> list[Any]:
+    if isinstance(column, NumericSummary):
+        m = column.moments
+        numbers = [m.mean, m.sd, m.minimum, m.maximum] if m.n else [None] * 4
+        return ["numeric", column.missing, *numbers]
+    best = max(zip(column.counts.tolist(), column.categories, strict=True), default=(0, ""))
+    return ["categorical", column.missing, f"{best[1]} ({best[0]})", len(column.categories), None, None]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
