@@ -16,7 +16,7 @@ from monitor.engine.reference import Reference
 from monitor.errors import ConfigError, MonitorError
 from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security, open_kafka
-from monitor.specs import alert_rule, column_map, model_spec, not_available, retrain_rule
+from monitor.specs import alert_rule, event_map, model_spec, not_available, retrain_rule
 from monitor.store.landing import Route
 from monitor.store.store import Store
 from monitor.types import ModelSpec, StreamKind
@@ -195,7 +195,7 @@ def _routes(
             kinds[stream.source, topic, model.name].add(kind)
             streams[stream.source, topic, model.name] = stream
             if stream.path is not None:
-                globs[stream.source][topic] = column_map(stream.columns)
+                globs[stream.source][topic] = event_map(stream.columns)
     routes: dict[str, dict[str, list[Route]]] = defaultdict(lambda: defaultdict(list))
     for (source, topic, name), found in kinds.items():
         stream = streams[source, topic, name]

@@ -79,6 +79,7 @@ class Cycle:
 
     def __init__(self, store: Store, cursor: Cursor, monitored: Monitored) -> None:
         self.store, self.cursor, self.monitored = store, cursor, monitored
+        self.expired_us = 0  # windows that end by then have left retention and are not asked again
         model = monitored.model
         states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]
         names = {rule.name for rule in monitored.alerts}
@@ -99,7 +100,7 @@ class Cycle:
         due: dict[int, Due] = {}
         for index, (features, _) in dirty_windows(self.cursor, model).items():
             end = spec.at(index).end_us
-            if end + spec.lateness_us <= watermark_us:
+            if end > self.expired_us and end + spec.lateness_us <= watermark_us:
                 labelled_only = not features and index in rows
                 due[index] = Due(index, labelled_only, end + spec.label_wait_us <= watermark_us)
         if self.monitored.has_feedback:

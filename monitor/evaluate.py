@@ -17,18 +17,29 @@ import numpy as np
 from monitor.decode.columns import column_of
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.reference import Reference
-from monitor.lift import feature_pairs, group_data, target_pair, task_data
+from monitor.lift import (
+    estimate_data,
+    feature_pairs,
+    group_data,
+    group_error_data,
+    sample_pairs,
+    target_pair,
+    task_data,
+)
 from monitor.metrics import (
     ColumnPair,
     GroupData,
     Metric,
     Outcome,
     Target,
+    TaskData,
     WindowFacts,
     find,
     metrics,
     needs_labels,
 )
+from monitor.metrics.group_errors import GroupErrorData
+from monitor.metrics.registry import Subject
 from monitor.types import Result, Window
 
 MAX_VERSIONS = 20
@@ -124,11 +135,16 @@ class _Run:
                 self._features(part)
                 self._target(part, "prediction")
                 self._target(part, "score")
+                if checks.drift and checks.multivariate and part == Slice():
+                    self._samples()
             if self.labels == "complete":
                 self._target(part, "label")
-        if checks.performance:
-            self._performance(part)
-        if checks.fairness and checks.sensitive and self.spec.task in ("binary", "multiclass"):
+        if checks.performance or checks.estimate:
+            rng = self._rng(part)
+            data = _guarded(lambda: task_data(self.query, self.reference, part, self.panes, rng))
+            self._performance(part, data)
+            self._estimate(part, data)
+        if checks.fairness and checks.sensitive:
             self._fairness(part)
 
     def window(self, rows: int, delays: Sequence[int]) -> None:
@@ -152,7 +168,7 @@ class _Run:
             "missing_fields": sum(name.startswith("absent:") and n == rows for name, n in faults.items()),
         }
 
-    def _entries(self, subject: Literal["column", "task", "group", "gap", "window"]) -> list[Metric]:
+    def _entries(self, subject: Subject) -> list[Metric]:
         """Return the metrics about a subject whose check is on."""
         return [m for m in metrics(subject=subject) if getattr(self.spec.checks, m.check)]
 
@@ -208,24 +224,53 @@ class _Run:
         self._add(part, entry.result_name(target), outcome, feature=name)
         return outcome
 
+    def _samples(self) -> None:
+        """Ask what is about whole rows, of a bounded sample; of the whole window only: it takes seconds."""
+
+        def seed(name: str) -> int:
+            return int(self._rng(Slice(), "sample", name).integers(2**63))
+
+        pairs = _guarded(lambda: list(sample_pairs(self.query, self.reference, seed)))
+        for entry in self._entries("sample"):
+            for name, pair in [(None, pairs)] if isinstance(pairs, Outcome) else pairs:
+                if isinstance(pair, Outcome) or pair.kind in entry.applies:
+                    outcome = pair if isinstance(pair, Outcome) else self._ask(entry, pair)
+                    self._add(Slice(), entry.name, outcome, feature=name)
+
     # ---- performance and fairness ----------------------------------------------------------------
 
-    def _performance(self, part: Slice) -> None:
-        rng = self._rng(part)
-        data = _guarded(lambda: task_data(self.query, self.reference, part, self.panes, rng))
+    def _performance(self, part: Slice, data: TaskData | Outcome) -> None:
         for entry in self._entries("task"):
             if self.spec.task in entry.applies and (entry.follows_labels or not self.labelled_only):
                 self._add(part, entry.name, data if isinstance(data, Outcome) else self._ask(entry, data))
 
+    def _estimate(self, part: Slice, realised: TaskData | Outcome) -> None:
+        entries = [m for m in self._entries("estimate") if self.spec.task in m.applies]
+        entries = [m for m in entries if m.follows_labels or not self.labelled_only]
+        if not entries:
+            return
+        known = None if isinstance(realised, Outcome) else realised
+        rng = self._rng(part, "estimate")
+        data = _guarded(lambda: estimate_data(self.query, self.reference, part, self.panes, rng, known))
+        for entry in entries:
+            self._add(part, entry.name, data if isinstance(data, Outcome) else self._ask(entry, data))
+
     def _fairness(self, part: Slice) -> None:
         rngs = {attribute: self._rng(part, *attribute) for attribute in self.spec.checks.sensitive}
         entries = [*self._entries("group"), *self._entries("gap")]
-        for attribute, data in group_data(self.query, part, rngs):
+        found: Iterator[tuple[str, GroupData | GroupErrorData]] = (
+            group_error_data(self.query, part, self.panes, rngs)
+            if self.spec.task == "regression"
+            else group_data(self.query, part, rngs)
+        )
+        for attribute, data in found:
             for entry in entries:
                 if self.spec.task in entry.applies and (entry.follows_labels or not self.labelled_only):
                     self._group_metric(part, entry, attribute, data)
 
-    def _group_metric(self, part: Slice, entry: Metric, attribute: str, data: GroupData) -> None:
+    def _group_metric(
+        self, part: Slice, entry: Metric, attribute: str, data: GroupData | GroupErrorData
+    ) -> None:
         if entry.subject == "gap":
             self._add(part, entry.name, self._ask(entry, data), attribute=attribute)
             return

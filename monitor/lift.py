@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from monitor.decode.columns import feature_column
+from monitor.decode.columns import feature_column, quote, stored_columns
+from monitor.decode.derived import EMBEDDING, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
+from monitor.engine.learn import as_columns, model_inputs
 from monitor.engine.reference import Column, Reference
+from monitor.engine.rows import class_scores, group_errors, predicted_scores
+from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
+from monitor.metrics.estimates import EstimateData, ExpectedErrors
+from monitor.metrics.group_errors import GroupErrorData, GroupErrors
+from monitor.metrics.samples import SamplePair
 from monitor.summaries import FloatArray
+from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import Confusion
+from monitor.summaries.error_model import ErrorModel
+from monitor.summaries.expected import PredictedScores
 from monitor.summaries.numeric import NumericSummary
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
-from monitor.types import Window
+from monitor.types import Kind, Window
 
 NOTHING: FloatArray = np.empty(0)
 
@@ -29,29 +39,74 @@ def feature_pairs(
     spec = query.spec
     known = reference.columns if reference else {}
     faults = query.faults(part) if spec.checks.quality else {}
-    columns = {feature_column(n, k): n for n, k in spec.features.items() if k == "numeric"}
+    columns, computed = _number_columns(spec.features, reference)
     lifted: dict[str, NumericSummary] = {}
-    for column, numbers, missing in query.numbers(list(columns), part, panes):
-        frozen = known.get(columns[column])
+    for column, numbers, missing in query.numbers(list(columns), part, panes, computed):
+        shown = columns[column]
+        frozen = known.get(shown)
         cuts = frozen.cuts if isinstance(frozen, NumericSummary) else NOTHING
         new = NumericSummary.lift(numbers, cuts=cuts, missing=missing)
-        lifted[column] = lifted[column].merge(new) if column in lifted else new
+        lifted[shown] = lifted[shown].merge(new) if shown in lifted else new
     texts = [feature_column(n, k) for n, k in spec.features.items() if k in ("categorical", "boolean")]
     counted = query.categories(texts, part)
     for name, kind in spec.features.items():
-        column, frozen = feature_column(name, kind), known.get(name)
-        current: Column
-        if column in lifted:
-            current = lifted[column]
-        elif column in counted:
-            current = _categorical(counted[column], frozen)
-        else:
-            yield name, Outcome.none("not_applicable", f"{kind} features have no column metrics")
-            continue
-        if frozen is not None and type(frozen) is not type(current):
-            yield name, Outcome.none("not_applicable", "the reference has another kind of column")
-            continue
-        yield name, _pair(query, frozen, current, faults.get(f"type_mismatch:{name}", 0))
+        for shown in derived_names(name, kind):
+            column, frozen = feature_column(name, kind), known.get(shown)
+            current: Column
+            if column in counted:
+                current = _categorical(counted[column], frozen)
+            elif shown in lifted:
+                current = lifted[shown]
+            else:
+                continue  # an embedding's distance from a centroid that there is not
+            if frozen is not None and type(frozen) is not type(current):
+                yield shown, Outcome.none("not_applicable", "the reference has another kind of column")
+                continue
+            yield shown, _pair(query, frozen, current, faults.get(f"type_mismatch:{name}", 0))
+
+
+def _number_columns(
+    features: Mapping[str, Kind], reference: Reference | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return column -> name of every number that is monitored, and column -> SQL of those not stored."""
+    columns: dict[str, str] = {}
+    computed: dict[str, str] = {}
+    for name, kind in features.items():
+        names = derived_names(name, kind)
+        if kind in ("numeric", "text"):
+            columns |= zip(stored_columns(name, kind), names, strict=True)
+        elif kind == "embedding":
+            centroid = reference.centroids.get(name, NOTHING) if reference else NOTHING
+            vector = feature_column(name, kind)
+            for part, sql in zip(EMBEDDING, embedding_sql(quote(vector), centroid.tolist()), strict=False):
+                columns[f"{vector}.{part}"] = f"{name}.{part}"
+                computed[f"{vector}.{part}"] = sql
+    return columns, computed
+
+
+def sample_pairs(
+    query: WindowQuery, reference: Reference | None, seed: Callable[[str], int]
+) -> Iterator[tuple[str | None, SamplePair]]:
+    """Yield a sample of the window's rows beside the reference's: of all features (None), of each embedding.
+
+    ``seed`` makes the seed of what is random from the feature's name (``""`` for all).
+    """
+    spec = query.spec
+    kept = reference.sample if reference else None
+    columns = sample_columns(spec.features)
+    if kept is not None:
+        columns = {name: sql for name, sql in columns.items() if name in kept.column_names}
+    if not columns:
+        return
+    current = query.sample(Slice(), columns, SAMPLE_ROWS)
+    known = None if kept is None else kept.select(list(columns))
+    alpha = spec.checks.alpha
+    embeddings = [n for n, kind in spec.features.items() if kind == "embedding" and n in columns]
+    if list(columns) != embeddings[:1]:
+        yield None, SamplePair(known, current, seed(""), alpha)
+    for name in embeddings:
+        one = None if known is None else known.select([name])
+        yield name, SamplePair(one, current.select([name]), seed(name), alpha)
 
 
 def target_pair(
@@ -105,7 +160,53 @@ def task_data(
         for numbers, positives in query.scores(part, panes, spec.positive_class):
             summary = summary.merge(ScoreSummary.lift(numbers, positives, edges=edges))
         scores = {spec.positive_class: summary} if summary.n else {}
+    elif spec.task == "multiclass":
+        edges = edges_from(NOTHING)
+        for name, numbers, is_truth in class_scores(query, part, panes):
+            summary = scores.get(name) or ScoreSummary.zero(edges)
+            scores[name] = summary.merge(ScoreSummary.lift(numbers, is_truth, edges=edges))
     return TaskData(spec.task, rng, cells, scores, positive=spec.positive_class)
+
+
+def estimate_data(
+    query: WindowQuery,
+    reference: Reference | None,
+    part: Slice,
+    panes: Sequence[Window],
+    rng: np.random.Generator,
+    realised: TaskData | None,
+) -> EstimateData:
+    """Return what performance is estimated from without labels, beside the labelled rows ``realised``."""
+    spec, learned = query.spec, reference.learned if reference else None
+    if isinstance(learned, Calibrator):
+        edges = edges_from(learned.knots)
+        summary = PredictedScores.zero(edges)
+        for numbers, chosen, unscored in predicted_scores(query, part, panes, spec.positive_class):
+            new = PredictedScores.lift(numbers, chosen, edges=edges, unscored=unscored)
+            summary = summary.merge(new)
+        return EstimateData(spec.task, rng, learned, summary, realised=realised)
+    if isinstance(learned, ErrorModel):
+        sample = as_columns(query.sample(part, model_inputs(spec.features), SAMPLE_ROWS))
+        expected = learned(sample)
+        errors = ExpectedErrors(expected, query.count(part), learned.kurtosis, learned.rows)
+        return EstimateData(spec.task, rng, errors=errors, realised=realised)
+    return EstimateData(spec.task, rng, realised=realised)
+
+
+def group_error_data(
+    query: WindowQuery,
+    part: Slice,
+    panes: Sequence[Window],
+    rngs: Mapping[tuple[str, ...], np.random.Generator],
+) -> Iterator[tuple[str, GroupErrorData]]:
+    """Yield each sensitive attribute's name and the errors of its groups, for a regression."""
+    checks = query.spec.checks
+    for attribute in checks.sensitive:
+        groups: dict[str, GroupErrors] = {}
+        for name, errors, unlabelled in group_errors(query, part, panes, attribute):
+            new = GroupErrors.lift(errors, unlabelled)
+            groups[name] = groups[name].merge(new) if name in groups else new
+        yield "|".join(attribute), GroupErrorData(groups, rngs[attribute], checks.min_group_size)
 
 
 def group_data(

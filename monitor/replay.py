@@ -23,7 +23,7 @@ from monitor.cycle import Answer, Cycle, Due
 from monitor.errors import SourceError
 from monitor.sources import Source
 from monitor.store.landing import LandReport, land
-from monitor.store.results import read_results, read_transitions
+from monitor.store.results import dirty_windows, read_results, read_transitions
 from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Store
 from monitor.store.upkeep import violations
@@ -145,7 +145,8 @@ class _Simulation:
     def run(self) -> None:
         self.cycle.settle()
         rows = self._rows_by_bucket()
-        indices = sorted({i for bucket in rows for i in self.windows.containing(bucket) if self._wanted(i)})
+        touched = dirty_windows(self.cycle.cursor, self.cycle.monitored.model)
+        indices = sorted(filter(self._wanted, touched))
         if not indices:
             return
         arrivals = self._arrivals()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from monitor import config as cfg
 from monitor.decode import format_names
+from monitor.engine.learn import learn
 from monitor.engine.reference import ROLES, Reference, ReferenceFile
 from monitor.errors import ConfigError
 from monitor.rules.alerts import AlertRule
@@ -37,7 +38,11 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         others = named & (set(file.mapped) - set(ROLES))
         features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
     _refuse_twins(features)
-    reference = file.profile(features, task=model.task) if file else None
+    sample = model.reference.sample if model.reference else 0
+    reference = file.profile(features, task=model.task, sample=sample) if file else None
+    if file and reference and checks.estimate:
+        learned = learn(file, features, task=model.task, positive=model.positive_class)
+        reference = replace(reference, learned=learned)
     negative = model.negative_class
     if model.classes is None and reference is not None and model.task == "binary":
         others_seen = [c for c in reference.classes if c != model.positive_class]
@@ -63,8 +68,17 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
 
 def column_map(columns: cfg.Columns) -> dict[str, str]:
     """Return canonical name -> column of a ``columns:`` section, extras and features included."""
-    named = {role: getattr(columns, role) for role in ROLES if getattr(columns, role)}
-    return named | dict(columns.features) | dict(columns.__pydantic_extra__ or {})
+    return _roles(columns) | dict(columns.features) | columns.segments
+
+
+def event_map(columns: cfg.Columns) -> dict[str, str]:
+    """Return key of the event (``score``, ``features.age``, ``segments.sex``) -> column of a table."""
+    features = {f"features.{name}": column for name, column in columns.features.items()}
+    return _roles(columns) | features | {f"segments.{k}": column for k, column in columns.segments.items()}
+
+
+def _roles(columns: cfg.Columns) -> dict[str, str]:
+    return {role: getattr(columns, role) for role in ROLES if getattr(columns, role)}
 
 
 def _checks(model: cfg.Model) -> ChecksSpec:
@@ -72,11 +86,13 @@ def _checks(model: cfg.Model) -> ChecksSpec:
     spec = ChecksSpec(
         drift=checks.drift is not None,
         performance=checks.performance is not None,
+        estimate=checks.estimate is not None,
         quality=checks.quality is not None,
         fairness=checks.fairness is not None,
     )
     if checks.drift:
-        spec = replace(spec, bins=checks.drift.bins, alpha=checks.drift.alpha)
+        drift = checks.drift
+        spec = replace(spec, bins=drift.bins, alpha=drift.alpha, multivariate=drift.multivariate)
     if checks.performance:
         spec = replace(spec, min_samples=checks.performance.min_samples)
     if fair := checks.fairness:
@@ -101,7 +117,7 @@ def not_available(model: cfg.Model) -> list[str]:
         problems.append(".task: ranking models are not available in this version; use another task")
     problems += [
         f".checks.{check}: not available in this version; remove it"
-        for check in ("explain", "estimate")
+        for check in ("explain",)
         if getattr(model.checks, check) is not None
     ]
     problems += [

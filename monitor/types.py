@@ -205,7 +205,9 @@ class ChecksSpec:
     drift: bool = False
     bins: int = 10
     alpha: float = 0.01
+    multivariate: bool = False  # drift of the features together: costs a second a window
     performance: bool = False
+    estimate: bool = False
     quality: bool = False
     fairness: bool = False
     sensitive: tuple[tuple[str, ...], ...] = ()  # one tuple per attribute, longer ones are intersections

@@ -104,6 +104,7 @@ class Worker:
         if mark is None:
             cycle.settle()
             return
+        cycle.expired_us = self._cautious_now_us() - self.retention_us
         started = time.perf_counter()
 
         def answered(answer: Answer) -> None:

@@ -79,20 +79,25 @@ class DaemonProcess:
         self.process.wait()
 
     def wait_quiet(self, timeout_s: float = 120.0) -> None:
-        """Wait until everything that can be read has been read, landed and evaluated."""
+        """Wait until all there is has been read, landed and evaluated, as far as one can see from outside.
 
-        def drained() -> bool:
-            lag = self.metrics("consumer_lag_records")
-            return bool(lag) and not any(lag.values())
+        Nothing new for two seconds, event time at the clock (all partitions idle), and a whole tick after.
+        """
+        deadline, before, since = time.monotonic() + timeout_s, self.metrics("events_total"), time.monotonic()
+        while time.monotonic() - since < 2.0:
+            assert time.monotonic() < deadline, f"still reading after {timeout_s} s: {before}"
+            time.sleep(0.2)
+            if (now := self.metrics("events_total")) != before or any(self._lags()):
+                before, since = now, time.monotonic()
+        while min(self.metrics("watermark_timestamp_seconds").values(), default=0) < time.time() - 3600:
+            assert time.monotonic() < deadline, f"event time does not follow the clock after {timeout_s} s"
+            time.sleep(0.2)
+        for _ in range(2):
+            published = self.metrics("snapshot_timestamp_seconds")[""]
+            until(lambda: self.metrics("snapshot_timestamp_seconds")[""] > published, timeout_s)  # noqa: B023
 
-        until(drained, timeout_s)
-        now = time.time()
-        until(
-            lambda: min(self.metrics("watermark_timestamp_seconds").values(), default=0) > now - 3600,
-            timeout_s,
-        )
-        ticked = self.metrics("snapshot_timestamp_seconds")[""]
-        until(lambda: self.metrics("snapshot_timestamp_seconds")[""] > ticked, timeout_s)
+    def _lags(self) -> list[float]:
+        return list(self.metrics("consumer_lag_records").values())
 
 
 @contextmanager
@@ -134,7 +139,7 @@ def stored_results(config: Path) -> list[dict[str, Any]]:
 
 
 def ledger(store: Path) -> list[tuple[Any, ...]]:
-    """Return (topic, key, position, read, landed, quarantined, ignored) of every partition of a stopped store."""
+    """Return (topic, key, position, read, landed, quarantined, ignored) of a stopped store's partitions."""
     with duckdb.connect(str(store), read_only=True) as connection:
         return connection.execute(
             'SELECT topic, key, position, "read", landed, quarantined, ignored FROM partitions ORDER BY ALL'

@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "monitor"
 LAYERS = (
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"admin", "demo"},
+    {"console"},
     {"examples"},
     {"daemon", "replay", "access", "checkup", "describe", "logs"},
     {"worker"},
@@ -21,6 +22,7 @@ LAYERS = (
     {"web"},
     {"ingest"},
     {"build"},
+    {"specs"},
     {"cycle"},
     {"config"},
     {"actions"},

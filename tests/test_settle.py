@@ -34,13 +34,30 @@ def test_a_redelivery_in_the_same_batch_is_counted_once() -> None:
     assert core.value("row_count") == 2
 
 
-def test_a_redelivery_in_a_later_batch_does_not_ask_the_window_again() -> None:
+def test_a_redelivery_in_a_later_batch_changes_nothing_but_the_count_of_duplicates() -> None:
     core = InProcess()
     core.land({PREDICTIONS: [prediction("a")]})
     core.turn()
+    before = core.results()
+    assert core.value("duplicate_ratio") == 0.0
     core.land({PREDICTIONS: [prediction("a")]})
     assert core.turn().duplicates == 1
-    assert core.answers == []
+    assert core.value("duplicate_ratio") == 0.5
+    changed = [r["metric"] for r, old in zip(core.results(), before, strict=True) if r != old]
+    assert sorted(changed) == ["conflict_ratio", "duplicate_ratio"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_conflicts_are_counted_against_the_first_in_the_log_in_whatever_order_the_copies_arrive(
+    order: tuple[int, ...],
+) -> None:
+    said = ["1", "0", "0"]  # the second and third differ from the first, not from one another
+    core = InProcess()
+    for part in order:
+        core.land({P[part]: [prediction("a", prediction=said[part])]})
+        core.turn()
+    assert core.value("duplicate_ratio") == 2 / 3
+    assert core.value("conflict_ratio") == 2 / 3
 
 
 def test_a_different_payload_under_one_id_is_a_conflict_and_the_first_stays() -> None:

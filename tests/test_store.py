@@ -194,8 +194,8 @@ def test_a_full_disk_pauses_landing_while_metrics_stay_up_and_space_lets_it_go_o
     with ballast.open("r+b") as file:
         file.truncate(ballast.stat().st_size - 3 * (1 << 20))  # enough to make the store, not to fill it
     streams = {"predictions": 'path: "p-*.jsonl"', "feedback": 'path: "f-*.jsonl"'}
-    config = write_config(tmp_path, source="{kind: files, idle_timeout: 1s, max_batch_records: 1000}", **streams,
-                          store=str(small_disk / "m.duckdb"))  # fmt: skip
+    source, store = "{kind: files, idle_timeout: 1s, max_batch_records: 1000}", str(small_disk / "m.duckdb")
+    config = write_config(tmp_path, source=source, store=store, **streams)
     with running(config) as daemon:
         until(lambda: "landing paused" in daemon.said, 60)
         assert "landing paused" in daemon.get("/-/ready")
@@ -205,15 +205,10 @@ def test_a_full_disk_pauses_landing_while_metrics_stay_up_and_space_lets_it_go_o
         until(lambda: "landing goes on" in daemon.said, 60)
         daemon.wait_quiet()
         assert daemon.stop() == 0
-    found = {
-        (topic[-9:], key[-9:]): landed for topic, key, _, _, landed, *_ in ledger(small_disk / "m.duckdb")
-    }
-    logs = {"p": scenario.predictions, "f": scenario.feedback}
-    assert found == {
-        (f"{kind}-*.jsonl"[-9:], f"{kind}-{i}.jsonl"[-9:]): len(log)
-        for kind, some in logs.items()
-        for i, log in enumerate(some)
-    }
+    rows = ledger(small_disk / "m.duckdb")
+    found = sorted((key.rpartition("/")[2], landed) for _, key, _, _, landed, *_ in rows)
+    logs = {"f": scenario.feedback, "p": scenario.predictions}
+    assert found == [(f"{k}-{i}.jsonl", len(log)) for k, some in logs.items() for i, log in enumerate(some)]
     assert unfinished(small_disk / "m.duckdb") == 0
 
 
@@ -228,31 +223,34 @@ def test_a_read_only_copy_of_a_stopped_store_can_be_asked_by_any_duckdb(tmp_path
         assert connection.execute("SELECT count(*) FROM results").fetchall()[0][0] > 0
 
 
-def test_retention_takes_whole_windows_and_counts_what_it_takes() -> None:
+def test_retention_takes_whole_windows_and_those_that_stay_keep_all_their_events() -> None:
     core = InProcess()
-    core.land({PREDICTIONS: [prediction(str(i), minute) for i, minute in enumerate((10, 50, 70, 130))]})
-    core.land({FEEDBACK: [feedback(str(i), "1", 140) for i in range(4)]})
+    minutes = (10, 50, 70, 100, 130)
+    core.land({PREDICTIONS: [prediction(str(i), minute) for i, minute in enumerate(minutes)]})
+    core.land({FEEDBACK: [feedback(str(i), "1", 140) for i in range(5)]})
     core.turn()
-    before = core.value("row_count", START_US + HOUR_US)
-    deleted = expire(core.store, core.cursor, before_us=START_US + HOUR_US + HOUR_US // 2, quarantine_rows=10)
-    assert deleted >= 2
-    starts = {r["window_start"] for r in core.results()}
-    assert starts == {"2025-06-01T01:00:00Z", "2025-06-01T02:00:00Z"}
-    assert core.violations() == []
-    core.land({FEEDBACK: [feedback("2", "0", 150)]})  # it touches the window that retention cuts through
+    cut = START_US + HOUR_US + HOUR_US // 2
+    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
+    assert {r["window_start"] for r in core.results()} == {"2025-06-01T01:00:00Z", "2025-06-01T02:00:00Z"}
+    core.land({FEEDBACK: [feedback("3", "0", 150)]})  # it touches the window that the cut goes through
     core.turn()
-    assert core.value("row_count", START_US + HOUR_US) == before == 1
+    assert core.value("accuracy", START_US + HOUR_US) == 0.5
+    assert expire(core.store, core.cursor, before_us=cut + 9 * HOUR_US, quarantine_rows=10) >= 5
+    assert core.results() == [] and core.violations() == []
 
 
 def test_an_event_older_than_retention_does_not_bring_a_window_back() -> None:
     core = InProcess()
     core.land({PREDICTIONS: [prediction("a", 10), prediction("b", 130)]})
     core.turn()
-    expire(core.store, core.cursor, before_us=START_US + HOUR_US, quarantine_rows=10)
+    core.cycle.expired_us = cut = START_US + HOUR_US
+    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
     core.land({PREDICTIONS: [prediction("late", 20)]})
     core.turn()
-    expire(core.store, core.cursor, before_us=START_US + HOUR_US, quarantine_rows=10)
+    assert core.answers == []
     assert {r["window_start"] for r in core.results()} == {"2025-06-01T02:00:00Z"}
+    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
+    assert core.rows("SELECT count(*) FROM dirty") == [(0,)]
     assert core.violations() == []
 
 

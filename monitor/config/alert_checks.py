@@ -8,6 +8,7 @@ from monitor.config.alerts import Alert
 from monitor.config.document import Part
 from monitor.config.models import Model
 from monitor.config.problems import listed, unknown
+from monitor.decode.derived import monitored_names
 
 Loc = tuple[Part, ...]
 Found = Iterator[tuple[Loc, str]]
@@ -27,8 +28,10 @@ def alert_problems(alert: Alert, model: Model, attributes: list[str], declared: 
     checks = declared(("checks",))
     yield from _metric(alert, checks, bool(declared(("feedback",))))
     features = declared(("features",))
-    if alert.feature and isinstance(model.features, dict) and alert.feature not in features:
-        yield ("feature",), unknown("feature", alert.feature, features)
+    if isinstance(model.features, dict):
+        names = [*features, *(n for n in monitored_names(model.features) if n not in features)]
+        if alert.feature and alert.feature not in names:
+            yield ("feature",), unknown("feature", alert.feature, names)
     fairness = model.checks.fairness
     combined = ["|".join(names) for names in fairness.intersections] if fairness else []
     judged = fairness or "fairness" not in checks

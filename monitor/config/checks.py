@@ -33,6 +33,8 @@ class Drift(Section):
     """Chance, without drift, that a window reaches a critical value such as `psi_critical`."""
     min_samples: Count = 100
     """Windows with fewer rows give `insufficient_samples`."""
+    multivariate: Switch = False
+    """Also compare the features together: `domain_classifier_auc`, `mmd`, `reconstruction_error`."""
     columns: Names | None = None
     """Features to compare; by default all."""
 

@@ -253,6 +253,10 @@ def _checks(model: Model, declared: Declared) -> Found:
     for name in checks.fairness.privileged if checks.fairness else ():
         if name not in attributes:
             yield ("checks", "fairness", "privileged", name), unknown("sensitive attribute", name, attributes)
+    if checks.estimate and model.task not in ("binary", "regression"):
+        yield ("checks", "estimate"), f"does not go with task {model.task}, only with binary and regression"
+    elif checks.estimate and not declared(("reference",)):
+        yield ("checks", "estimate"), "needs a labelled reference to learn from; give reference"
     explained = checks.explain.model if checks.explain else None
     if explained and explained.kind == "sklearn-joblib" and not explained.allow_pickle:
         yield (

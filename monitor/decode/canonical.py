@@ -16,6 +16,7 @@ import json
 from collections.abc import Collection
 
 from monitor.decode.columns import SQL_TYPE, free_columns, literal, quote, whole_number
+from monitor.decode.derived import text_sql
 from monitor.types import ModelSpec, StreamKind
 
 MAX_AHEAD_US = 5 * 60 * 1_000_000
@@ -110,11 +111,15 @@ def prediction_sql(spec: ModelSpec, flagged: str) -> str:
     ]
     for i, (name, kind) in enumerate(spec.features.items(), start=1):
         value = f"e.features.{quote(name)}"
+        scalar = f"CASE WHEN types[{i}] IN ('OBJECT', 'ARRAY') THEN NULL ELSE {{}} END"
         if kind == "numeric":
-            value = _finite(value)
-        elif kind != "embedding":
-            value = f"CASE WHEN types[{i}] IN ('OBJECT', 'ARRAY') THEN NULL ELSE {whole_number(value)} END"
-        columns.append(value)
+            columns.append(_finite(value))
+        elif kind == "embedding":
+            columns.append(value)
+        elif kind == "text":
+            columns += text_sql(scalar.format(value))
+        else:
+            columns.append(scalar.format(whole_number(value)))
     columns += [whole_number(f"e.segments.{quote(name)}") for name in free_columns(spec)]
     return f"SELECT {', '.join(columns)} FROM ({flagged}) WHERE reason IS NULL AND is_prediction"
 

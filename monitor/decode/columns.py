@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.decode.derived import TEXT
 from monitor.types import Kind, ModelSpec
 
 _PREFIX: dict[Kind, str] = {
@@ -39,15 +40,29 @@ def feature_column(name: str, kind: Kind) -> str:
     return f"{_PREFIX[kind]}:{name}"
 
 
+def stored_columns(name: str, kind: Kind) -> tuple[str, ...]:
+    """Return every column a feature is stored in: of a text the numbers made of it, never the text.
+
+    >>> stored_columns("bio", "text")[:2]
+    ('t:bio.length', 't:bio.words')
+    """
+    column = feature_column(name, kind)
+    return tuple(f"{column}.{part}" for part in TEXT) if kind == "text" else (column,)
+
+
 def column_of(spec: ModelSpec, name: str) -> str:
-    """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column."""
-    return feature_column(name, spec.features[name]) if name in spec.features else f"s:{name}"
+    """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column.
+
+    A text feature is not stored, so a segment of its name is read from the event's ``segments``.
+    """
+    kind = spec.features.get(name, "text")
+    return f"s:{name}" if kind == "text" else feature_column(name, kind)
 
 
 def free_columns(spec: ModelSpec) -> list[str]:
     """Return the segments and sensitive attributes that are no feature, sorted."""
     named = {*spec.segments, *spec.extra_columns, *(a for one in spec.checks.sensitive for a in one)}
-    return sorted(named - set(spec.features))
+    return sorted(name for name in named if spec.features.get(name, "text") == "text")
 
 
 def prediction_columns(spec: ModelSpec) -> dict[str, str]:
@@ -59,7 +74,8 @@ def prediction_columns(spec: ModelSpec) -> dict[str, str]:
     base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "event_us": "BIGINT"}
     base |= {"version": "VARCHAR", "prediction": spec.label_type, "score": "DOUBLE"}
     base |= {"scores": "MAP(VARCHAR, DOUBLE)", "faults": "VARCHAR[]"}
-    base |= {feature_column(n, k): SQL_TYPE[k] for n, k in spec.features.items()}
+    for name, kind in spec.features.items():
+        base |= dict.fromkeys(stored_columns(name, kind), "DOUBLE" if kind == "text" else SQL_TYPE[kind])
     return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)}
 
 

@@ -8,8 +8,9 @@ and memory stays flat however large the window is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import duckdb
 import numpy as np
@@ -105,19 +106,41 @@ class WindowQuery:
         return [Window(a, b) for a, b in zip(starts, [*starts[1:], self.window.end_us], strict=True)]
 
     def numbers(
-        self, columns: Sequence[str], part: Slice, panes: Sequence[Window]
+        self,
+        columns: Sequence[str],
+        part: Slice,
+        panes: Sequence[Window],
+        computed: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[tuple[str, Floats, int]]:
-        """Yield ``(column, values, missing)`` for each pane of each column; values are finite, unordered."""
+        """Yield ``(column, values, missing)`` for each pane of each column; values are finite, unordered.
+
+        ``computed`` has the SQL of columns that are not stored.
+        """
         for i in range(0, len(columns), FETCH_COLUMNS):
             some = columns[i : i + FETCH_COLUMNS]
             for pane in panes:
-                listed = ", ".join(map(quote, some))
+                listed = ", ".join(f"{computed.get(c, quote(c))} AS {quote(c)}" for c in some)
                 table = _arrow(
                     self.cursor, f"SELECT {listed} FROM {self._predictions} WHERE {self._where(part, pane)}"
                 )
                 for name in some:
                     yield (name, *_finite(table[name]))
                 del table
+
+    def sample(self, part: Slice, columns: Mapping[str, str], k: int) -> pa.Table:
+        """Return ``columns`` (name -> SQL) of the ``k`` rows with the smallest hashes of their event id.
+
+        In the order of the hashes, whatever the order of arrival.
+        """
+        where = self._where(part)
+        smallest = f"SELECT id FROM {self._predictions} WHERE {where} ORDER BY id LIMIT {k}"
+        last = self.cursor.execute(f"SELECT max(id)::VARCHAR FROM ({smallest})").fetchall()[0][0]
+        listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
+        return _arrow(
+            self.cursor,
+            f"SELECT {listed} FROM {self._predictions} WHERE {where} AND id <= {last or 0}::UHUGEINT"
+            " ORDER BY id",
+        )
 
     def categories(self, columns: Sequence[str], part: Slice) -> dict[str, tuple[list[str], list[int], int]]:
         """Return ``column -> (values, counts, missing)``."""

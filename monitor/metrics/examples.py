@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.metrics.columns import ColumnPair
+from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.groups import GroupData
+from monitor.metrics.samples import SamplePair
 from monitor.metrics.tasks import TaskData
+from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
+from monitor.summaries.expected import PredictedScores
 from monitor.summaries.numeric import NumericSummary, cuts_from, ordered
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
@@ -122,3 +127,58 @@ def grouped(
     )
     rng = np.random.default_rng(seed)
     return GroupData(cells, positive, rng, min_group_size, privileged, task)
+
+
+def rows(
+    reference: Mapping[str, Sequence[object]], current: Mapping[str, Sequence[object]], *, seed: int = 0
+) -> SamplePair:
+    """Return whole rows of both sides, feature by feature: numbers, texts (categories) or lists (embeddings).
+
+    >>> rows({"age": [1, 2], "plan": ["a", None]}, {"age": [3], "plan": ["b"]}).n
+    1
+    """
+
+    def column(values: Sequence[object]) -> pa.Array:
+        given = list(values)
+        some = next((v for v in given if v is not None), 0.0)
+        is_list = isinstance(some, Sequence | np.ndarray) and not isinstance(some, str)
+        kind = pa.list_(pa.float32()) if is_list else pa.string() if isinstance(some, str) else pa.float64()
+        return pa.array(given, kind, from_pandas=True)
+
+    tables = [pa.table({name: column(v) for name, v in side.items()}) for side in (reference, current)]
+    return SamplePair(tables[0], tables[1], seed=seed)
+
+
+def expected(
+    predictions: Sequence[str],
+    scores: Sequence[float],
+    truths: Sequence[str | None] = (),
+    *,
+    calibrator: Calibrator | None = None,
+    positive: str = "1",
+    seed: int = 0,
+) -> EstimateData:
+    """Return a binary classifier's window to estimate from; without ``calibrator`` scores are probabilities.
+
+    >>> expected("10", [0.9, 0.2]).n
+    2
+    """
+    ends = np.array([0.0, 1.0])
+    line = calibrator or Calibrator(ends, ends, 100, False, 0.0, 0.0)
+    chosen = np.array([p == positive for p in predictions], dtype=bool)
+    summary = PredictedScores.lift(np.array(scores, np.float64), chosen, edges=edges_from(line.knots))
+    realised = classified(truths, predictions, scores, positive=positive) if truths else None
+    rng = np.random.default_rng(seed)
+    return EstimateData("binary", rng, line, summary, realised=realised)
+
+
+def expected_errors(errors: Sequence[float]) -> EstimateData:
+    """Return a regression's window of rows whose absolute error is known to be this.
+
+    >>> expected_errors([1.0]).n
+    1
+    """
+    both = np.stack([np.abs(errors), np.square(errors)], axis=1)
+    return EstimateData(
+        "regression", np.random.default_rng(0), errors=ExpectedErrors(both, len(errors), 0.0, 100)
+    )

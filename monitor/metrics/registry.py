@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 from monitor.types import State
 
-Check = Literal["drift", "performance", "fairness", "quality"]
-Subject = Literal["column", "task", "group", "gap", "window"]
+Check = Literal["drift", "performance", "estimate", "fairness", "quality"]
+Subject = Literal["column", "task", "estimate", "group", "gap", "window", "sample"]
 Target = Literal["feature", "prediction", "score", "label"]
 TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
@@ -74,8 +74,9 @@ class Metric:
         ``label_`` for subjects that are not features, see :meth:`result_name`.
     check, subject
         Where it is configured, and what one call is about: a ``column`` (:class:`ColumnPair`), a ``task``
-        (:class:`TaskData`), every ``group`` or the ``gap`` between groups of one attribute
-        (:class:`GroupData`), or the ``window`` (:class:`WindowFacts`).
+        (:class:`TaskData`) or its ``estimate`` (:class:`EstimateData`), every ``group`` or the ``gap``
+        between groups of one attribute (:class:`GroupData`), the ``window`` (:class:`WindowFacts`), or whole
+        rows, a ``sample`` of them beside one of the reference (:class:`SamplePair`).
     applies
         Column kinds (``numeric``, ``categorical``) or model tasks it is defined for.
     unit, low, high

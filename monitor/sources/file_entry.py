@@ -111,9 +111,9 @@ class Entry:
         settled = rotated and time.time() - stat.st_mtime >= SETTLE_S
         if now != self.seen or settled != self.settled:
             self.at_end, self.halted = False, ""
-        if self.head_bytes < min(FINGERPRINT_BYTES, stat.st_size):
-            self.head_bytes = min(FINGERPRINT_BYTES, stat.st_size)
-            self.head = fingerprint(path, self.head_bytes)
+        known = min(FINGERPRINT_BYTES, stat.st_size)
+        if self.head_bytes < known and (head := fingerprint(path, known)):
+            self.head, self.head_bytes = head, known
         self.path, self.settled, self.seen = path, settled, now
 
     def advance(self, stretch: Stretch) -> None:
@@ -132,7 +132,7 @@ class Entry:
 
     def leave(self) -> None:
         """The file is not there any more: what was not read of it is lost to us."""
-        self.gone, self.unstored = True, True
+        self.gone, self.unstored, self.halted = True, True, ""
         self.close()
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from monitor.errors import SourceError
@@ -133,6 +134,13 @@ class Client(Protocol):
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
 
     def close(self) -> None: ...
+
+
+def check_files(security: Security, place: str) -> None:
+    """Raise :class:`SourceError` where a certificate or key file is named that is not there."""
+    for key in ("ca_file", "cert_file", "key_file"):
+        if (path := getattr(security, key)) and not Path(path).is_file():
+            raise SourceError(f"{place}: security.{key}: there is no file {path}; a PEM file is expected")
 
 
 def merged_options(

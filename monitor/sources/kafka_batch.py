@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from monitor.sources.kafka import KIB, Chunk, TopicPartition
 from monitor.types import RAW_SCHEMA, Partition, Rejected
@@ -20,7 +19,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 class Columns:
-    """The records of a poll as columns; ``partitions`` are those that have any, in the order of ``part``.
+    """The records of a poll as columns.
 
     ``floors`` are the offsets where each partition must go on: anything below (a client's late echo) and
     anything of a partition without a floor is dropped, so that no offset comes twice.
@@ -33,7 +32,7 @@ class Columns:
         self.part: Int64 = np.array(part, np.int64)
         self.off: Int64 = np.array([o for chunk in chunks for o in chunk.offsets], np.int64)
         self.times_ms: Int64 = np.array([t for chunk in chunks for t in chunk.times_ms], np.int64)
-        self.values = pa.array([v for chunk in chunks for v in chunk.values], pa.binary())
+        self.values = [v for chunk in chunks for v in chunk.values]
         if part:
             lowest = np.array([floors.get(key, _NEVER) for key in self.keys], np.int64)
             self._keep(self.off >= lowest[self.part])
@@ -41,7 +40,7 @@ class Columns:
     def _keep(self, mask: npt.NDArray[np.bool_]) -> None:
         if not mask.all():
             self.part, self.off, self.times_ms = self.part[mask], self.off[mask], self.times_ms[mask]
-            self.values = self.values.filter(pa.array(mask))
+            self.values = list(itertools.compress(self.values, mask))
 
     def next_offsets(self) -> dict[TopicPartition, int]:
         """Return, for each partition with records, the offset after its last one."""
@@ -51,17 +50,15 @@ class Columns:
 
     def refuse_oversize(self, limit: int, partitions: Mapping[TopicPartition, Partition]) -> list[Rejected]:
         """Take out the records of more than ``limit`` bytes and return them as rejected."""
-        sizes = pc.binary_length(self.values)
-        if not len(self.values) or (pc.max(sizes).as_py() or 0) <= limit:
-            return []
-        too_large = pc.fill_null(pc.greater(sizes, limit), False).to_numpy(zero_copy_only=False)
-        rejected = [
-            oversize(
-                partitions[self.keys[self.part[i]]], int(self.off[i]), self.values[int(i)].as_buffer(), limit
-            )
-            for i in np.flatnonzero(too_large)
+        sizes = np.array([0 if value is None else len(value) for value in self.values], np.int64)
+        large = [
+            (int(i), value) for i in np.flatnonzero(sizes > limit) if (value := self.values[i]) is not None
         ]
-        self._keep(~too_large)
+        rejected = [
+            oversize(partitions[self.keys[self.part[i]]], int(self.off[i]), value, limit)
+            for i, value in large
+        ]
+        self._keep(sizes <= limit)
         return rejected
 
     def table(self, partitions: Mapping[TopicPartition, Partition]) -> tuple[tuple[Partition, ...], pa.Table]:
@@ -70,13 +67,13 @@ class Columns:
         renumbered = np.cumsum(used, dtype=np.int32) - 1
         record_us = pa.array(self.times_ms * 1000, pa.int64(), mask=self.times_ms < 0)
         part = pa.array(renumbered[self.part].astype(np.int32), pa.int32())
-        columns = [part, pa.array(self.off, pa.int64()), record_us, self.values]
+        values = pa.array(self.values, pa.binary())
+        columns = [part, pa.array(self.off, pa.int64()), record_us, values]
         names = tuple(partitions[key] for key, some in zip(self.keys, used, strict=True) if some)
         return names, pa.Table.from_arrays(columns, schema=RAW_SCHEMA)
 
 
-def oversize(partition: Partition, offset: int, value: Any, limit: int, size: int | None = None) -> Rejected:
+def oversize(partition: Partition, offset: int, value: bytes, limit: int) -> Rejected:
     """Return the rejection of a record that is larger than ``limit`` bytes, with the beginning of it."""
-    size = len(memoryview(value)) if size is None else size
-    detail = f"the record has {size} bytes; allowed are {limit} (max_record_bytes)"
-    return Rejected(partition, offset, "oversize", detail, bytes(memoryview(value)[:PAYLOAD_BYTES]), size)
+    detail = f"the record has {len(value)} bytes; allowed are {limit} (max_record_bytes)"
+    return Rejected(partition, offset, "oversize", detail, value[:PAYLOAD_BYTES], len(value))

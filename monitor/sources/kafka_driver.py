@@ -11,10 +11,19 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from monitor.errors import SourceError
 from monitor.sources import SourceStatus
-from monitor.sources.kafka import Chunk, Client, KafkaSettings, Topic, TopicPartition, Unreachable
+from monitor.sources.kafka import (
+    Chunk,
+    Client,
+    KafkaSettings,
+    Topic,
+    TopicPartition,
+    Unreachable,
+    check_files,
+)
 from monitor.sources.kafka_batch import Columns
-from monitor.sources.kafka_part import CorruptSpan, Part, loss_sentence, search_end
+from monitor.sources.kafka_part import CorruptSpan, Part, loss_sentence, search_end, status_of
 from monitor.types import Partition, Position, RawBatch, Rejected
 
 LINGER_S = 0.05  # after the first records, how long to wait for a fuller batch
@@ -57,6 +66,7 @@ class KafkaSource:
             if partition.source == self.name and partition.topic in self.topics:
                 key = TopicPartition(partition.topic, int(partition.key))
                 self._parts[key] = Part(partition, position.detail, position.offset)
+        check_files(self.settings.security, f"source {self.name!r}")
         self._renew()
 
     def poll(self, timeout_s: float) -> RawBatch | None:
@@ -66,10 +76,10 @@ class KafkaSource:
             if not self._closed:
                 client = self._prepare(deadline)
                 self._read(client, chunks, deadline)
-        except Unreachable as error:
+        except (Unreachable, SourceError) as error:
             self._down(str(error))
         batch = self._finish(chunks)
-        self._publish()
+        self._status = status_of(self._parts.values(), self._connected and not self._closed, self._error)
         if batch is None and not self._connected:
             time.sleep(max(0.0, deadline - time.monotonic()))
         return batch
@@ -87,14 +97,16 @@ class KafkaSource:
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._status = status_of(self._parts.values(), False, "closed")
 
     # -- the connection and the partitions -----------------------------------------------------------------
 
     def _renew(self) -> None:
         if self._client is not None:
             self._client.close()
-        self._client, self._reassign = self._connect(), True
-        self._look_at, self._down_since = 0.0, time.monotonic()
+            self._client = None
+        self._look_at, self._down_since, self._reassign = 0.0, time.monotonic(), True
+        self._client = self._connect()
 
     def _down(self, error: str) -> None:
         if self._connected:
@@ -212,7 +224,9 @@ class KafkaSource:
         assert span is not None
         if not search_end(client, key, span, deadline):
             return
-        detail = f"offsets {span.start} to {span.low} failed their checksum and were passed over"
+        detail = (
+            f"offsets {span.start} to {span.low} failed their checksum or decompression and were passed over"
+        )
         log.warning("source %s: topic %s partition %s: %s", self.name, *key, detail)
         self._rejected.append(Rejected(part.partition, span.start, "corrupt", detail))
         part.position, part.bad, self._reassign = span.high, None, True
@@ -280,18 +294,3 @@ class KafkaSource:
         if chunk.stale:
             self._look_at = min(self._look_at, time.monotonic() + 0.2)
         self._error = chunk.error or self._error
-
-    def _publish(self) -> None:
-        parts = [p for p in self._parts.values() if p.position is not None]
-        lags = {
-            p.partition: 0 if p.at_end else max(0, (p.end or 0) - (p.position or 0))
-            for p in parts
-            if p.at_end or p.end is not None
-        }
-        self._status = SourceStatus(
-            connected=self._connected and not self._closed,
-            caught_up=frozenset(p.partition for p in parts if p.at_end and p.readable),
-            lag_records=lags,
-            halted={p.partition: p.halted for p in parts if p.halted},
-            error=self._error,
-        )

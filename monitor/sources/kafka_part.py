@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from monitor.sources import SourceStatus
 from monitor.sources.kafka import Client, TopicPartition
 from monitor.types import Partition
 
@@ -65,4 +67,20 @@ def loss_sentence(key: TopicPartition, part: Part, low: int, high: int) -> str:
         f"topic {key.topic!r} partition {key.number}: offset {part.position} is next to be read, but "
         f"{part.lost}; the broker has offsets {low} to {high}. Bring the log back, or set on_offset_loss to "
         f"'earliest' (go on at {low}) or 'latest' (go on at {high}) and restart"
+    )
+
+
+def status_of(parts: Iterable[Part], connected: bool, error: str) -> SourceStatus:
+    """Return what the source tells about itself; the lag is known once the end of a log was seen."""
+    known = [p for p in parts if p.position is not None]
+    return SourceStatus(
+        connected=connected,
+        caught_up=frozenset(p.partition for p in known if p.at_end and p.readable),
+        lag_records={
+            p.partition: 0 if p.at_end else max(0, (p.end or 0) - (p.position or 0))
+            for p in known
+            if p.at_end or p.end is not None
+        },
+        halted={p.partition: p.halted for p in known if p.halted},
+        error=error,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import re
 import threading
 import time
@@ -12,17 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.errors import SourceError
-from monitor.sources.kafka import (
-    MIB,
-    Chunk,
-    KafkaSettings,
-    Security,
-    Topic,
-    TopicPartition,
-    Unreachable,
-    merged_options,
-)
+from monitor.sources.kafka import Chunk, KafkaSettings, Topic, TopicPartition, Unreachable
 from monitor.sources.kafka_driver import EVERY_S, KafkaSource
+from monitor.sources.kafka_python_options import consumer_options
 
 with warnings.catch_warnings():  # kafka-python 3.0.12 loads its schemas in a way Python 3.11 deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -36,65 +29,11 @@ with warnings.catch_warnings():  # kafka-python 3.0.12 loads its schemas in a wa
         UnknownTopicOrPartitionError,
     )
     from kafka.net.compat import KafkaNetClient
-    from kafka.net.sasl.oauth import AbstractTokenProvider
 
-PROTECTED = frozenset(
-    {
-        *("auto_offset_reset", "bootstrap_servers", "check_crcs", "enable_auto_commit", "group_id"),
-        *("isolation_level", "kafka_client", "key_deserializer", "value_deserializer"),
-    }
-)
-_BASE_OFFSET = re.compile(r"partition=(\d+)\) at offset (\d+)")
+# Every refused connection is several errors in its log; ours has one line and the status its reason.
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
-
-class _Token(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    def __init__(self, security: Security) -> None:
-        super().__init__()
-        self._security = security
-
-    def token(self) -> str:
-        assert self._security.token is not None
-        return self._security.token()[0]
-
-
-def security_options(security: Security) -> dict[str, object]:
-    """Translate the security settings to kafka-python's options."""
-    password = security.password() if security.password else ""
-    given: dict[str, object] = {
-        "security_protocol": security.protocol,
-        "sasl_mechanism": security.mechanism,
-        "sasl_plain_username": security.username,
-        "sasl_plain_password": password,
-        "ssl_cafile": security.ca_file,
-        "ssl_certfile": security.cert_file,
-        "ssl_keyfile": security.key_file,
-        "ssl_password": security.key_password() if security.key_password else "",
-        "sasl_oauth_token_provider": _Token(security) if security.token else "",
-    }
-    return {key: value for key, value in given.items() if value}
-
-
-def consumer_options(name: str, settings: KafkaSettings) -> dict[str, object]:
-    """Return kafka-python's options for a source."""
-    ours: dict[str, object] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "client_id": f"model-monitor-{name}",
-        "group_id": settings.group_id or None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "none",  # never jump silently
-        "isolation_level": settings.isolation,
-        "check_crcs": True,
-        "fetch_max_wait_ms": 100,
-        "fetch_max_bytes": 16 * MIB,
-        "max_partition_fetch_bytes": 2 * MIB,
-        "reconnect_backoff_max_ms": 2_000,
-        "request_timeout_ms": 15_000,
-        "bootstrap_timeout_ms": 5_000,
-        "metadata_max_age_ms": int(settings.refresh_s * 1000),
-        "metrics_enabled": False,
-        **security_options(settings.security),
-    }
-    return merged_options(ours, settings.extra, PROTECTED, f"source {name!r}")
+_PLACE = re.compile(r"partition=(\d+)\) at offset (\d+)")
 
 
 class KafkaPythonClient:
@@ -120,19 +59,18 @@ class KafkaPythonClient:
         self._assigned: list[Assigned] = []
         self._asked_ends = 0.0
         self._lock, self._stop, self._ready = threading.Lock(), threading.Event(), threading.Event()
-        threading.Thread(target=self._open, name=f"kafka-connect-{name}", daemon=True).start()
+        self._opener = threading.Thread(target=self._open, name=f"kafka-connect-{name}", daemon=True)
+        self._opener.start()
 
     def _make_net(self, **configs: Any) -> Any:
         self._net = KafkaNetClient(**configs)
         # KafkaConsumer takes allow_auto_create_topics but (3.0.12) does not hand it on.
         self._net.cluster.config["allow_auto_create_topics"] = False
-        self._watch(getattr(self._net, "_manager", None))
+        self._watch(self._net._manager)
         return self._net
 
     def _watch(self, manager: Any) -> None:
         """Learn why connections fail: KafkaConsumer only says that they do."""
-        if not hasattr(manager, "get_connection"):
-            return
         connect = manager.get_connection
         known: dict[object, Any] = {}
 
@@ -240,8 +178,8 @@ class KafkaPythonClient:
 
     def _note_corrupt(self, chunk: Chunk, error: Exception) -> None:
         # kafka-python would spin for ever on this partition; the driver drops this client and steps over.
-        match = _BASE_OFFSET.search(str(error))
-        topic = next((t for t in sorted(self._topics, key=len, reverse=True) if f"'{t}'" in str(error)), None)
+        match = _PLACE.search(str(error))
+        topic = next((t for t in self._topics if f"'{t}'" in str(error)), None)
         if match is None or topic is None:
             self.close()
             raise Unreachable(f"a corrupt batch at an unknown place: {error}")
@@ -273,7 +211,7 @@ class KafkaPythonClient:
                 return None
             position, end = self._probe.position(key, timeout_ms=0), self._probe.highwater(key)
         except CorruptRecordError as error:
-            match = _BASE_OFFSET.search(str(error))
+            match = _PLACE.search(str(error))
             return int(match[2]) if match else offset
         except KafkaError as error:
             raise Unreachable(str(error)) from None
@@ -288,6 +226,9 @@ class KafkaPythonClient:
 
     def close(self) -> None:
         self._stop.set()
+        if not self._ready.is_set() and self._net is not None:
+            self._net.close()  # ends the attempt that is under way
+        self._opener.join(1.0)
         with self._lock:
             consumers = [c for c in (self._consumer, self._probe) if c is not None]
         for consumer in consumers:

@@ -22,7 +22,7 @@ CREATE TABLE partitions (id INTEGER, rank INTEGER, source VARCHAR, topic VARCHAR
   ignored BIGINT, "rows" BIGINT, duplicates BIGINT, expired BIGINT);
 CREATE TABLE quarantine (seq BIGINT, at_us BIGINT, part INTEGER, off BIGINT, model VARCHAR, reason VARCHAR,
   detail VARCHAR, payload BLOB, size BIGINT);
-CREATE TABLE duplicates (model INTEGER, event_us BIGINT, conflict BOOLEAN);
+CREATE TABLE duplicates (model INTEGER, id UHUGEINT, event_us BIGINT, digest UHUGEINT, conflict BOOLEAN);
 CREATE TABLE dirty (model INTEGER, idx BIGINT, features BOOLEAN, labels BOOLEAN);
 CREATE TABLE windows (model INTEGER, idx BIGINT, start_us BIGINT, end_us BIGINT, revision INTEGER,
   labels_complete BOOLEAN, coverage DOUBLE, evaluated_us BIGINT);

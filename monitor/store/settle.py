@@ -2,8 +2,8 @@
 
 Landing is blind for speed; this is where identity is enforced. A prediction is its event id. Of several
 with one id the first in log order stays, the others are deleted and counted, which is sound whenever it
-happens: the least of a set does not depend on when one looks. Rows that only now lost against an earlier
-place in the log make their window dirty, as do new rows, and predictions whose labels arrived.
+happens: the least of a set does not depend on when one looks. New rows make their windows dirty, as do the
+rows that are dropped (they are counted in their windows) and predictions whose labels arrived.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def settle(store: Store, cursor: Cursor, spec: ModelSpec) -> Settled:
             oldest_open = (closed // every) * every  # the end of the newest window already asked
             query = f"SELECT count(*) FROM {predictions} WHERE {new} AND event_us < ?"
             late = cursor.execute(query, [oldest_open]).fetchall()[0][0]
-        duplicates, conflicts, displaced = _deduplicate(store, cursor, spec, predictions, new, settled_seq)
-        buckets = {int(us) // every: [True, False] for us in displaced}
+        duplicates, conflicts, counted = _deduplicate(store, cursor, spec, predictions, new, settled_seq)
+        buckets = {us // every: [True, False] for us in counted}
         query = f"SELECT DISTINCT event_us // {every} FROM {predictions} WHERE {new}"
         for (bucket,) in cursor.execute(query).fetchall():
             buckets[bucket] = [True, False]
@@ -65,7 +65,11 @@ def settle(store: Store, cursor: Cursor, spec: ModelSpec) -> Settled:
 def _deduplicate(
     store: Store, cursor: Cursor, spec: ModelSpec, predictions: str, new: str, settled_seq: int
 ) -> tuple[int, int, list[int]]:
-    """Delete all but the first of each id; return (duplicates, conflicts, event times of old rows lost)."""
+    """Delete all but the first of each id; return (duplicates, conflicts, event times of rows dropped).
+
+    A dropped row keeps the digest of its payload: when a still earlier one takes the place of the first, all
+    that were dropped before are compared again.
+    """
     cursor.execute(
         f"CREATE OR REPLACE TEMP TABLE repeated AS SELECT id FROM {predictions}"
         f" WHERE id IN (SELECT id FROM {predictions} WHERE {new}) GROUP BY id HAVING count(*) > 1"
@@ -73,23 +77,28 @@ def _deduplicate(
     if not cursor.execute("SELECT count(*) FROM repeated").fetchall()[0][0]:
         return 0, 0, []
     content = [c for c in prediction_columns(spec) if c not in ("seq", "part", "off", "id", "scores")]
-    payload = f"hash({', '.join(map(quote, content))}, scores::VARCHAR)"
+    payload = f"md5_number(row({', '.join(map(quote, content))}, scores)::VARCHAR)"
     order = f"PARTITION BY id ORDER BY {rank_sql(cursor)}, off, seq"
     cursor.execute(
-        f"CREATE OR REPLACE TEMP TABLE losers AS SELECT * FROM (SELECT seq, part, event_us,"
-        f" row_number() OVER ({order}) AS place, {payload} <> first({payload}) OVER ({order}) AS conflict"
+        "CREATE OR REPLACE TEMP TABLE losers AS SELECT * FROM (SELECT seq, part, id, event_us,"
+        f" row_number() OVER ({order}) AS place, {payload} AS digest, first({payload}) OVER ({order}) AS kept"
         f" FROM {predictions} WHERE id IN (SELECT id FROM repeated)) WHERE place > 1"
     )
     cursor.execute(f"DELETE FROM {predictions} WHERE seq IN (SELECT seq FROM losers)")
     model = store.model_ids[spec.name]
-    cursor.execute(f"INSERT INTO duplicates SELECT {model}, event_us, conflict FROM losers")
+    cursor.execute(f"INSERT INTO duplicates SELECT {model}, id, event_us, digest, digest <> kept FROM losers")
+    displaced = f"SELECT DISTINCT id, kept FROM losers WHERE seq <= {settled_seq}"
+    again = cursor.execute(
+        f"UPDATE duplicates SET conflict = digest <> kept FROM ({displaced}) l"
+        f" WHERE model = {model} AND l.id = duplicates.id RETURNING event_us"
+    ).fetchall()
     cursor.execute(
         "UPDATE partitions SET duplicates = duplicates + n FROM"
         " (SELECT part, count(*) AS n FROM losers GROUP BY part) l WHERE l.part = partitions.id"
     )
-    total = cursor.execute("SELECT count(*), count(*) FILTER (conflict) FROM losers").fetchall()[0]
-    old = cursor.execute(f"SELECT DISTINCT event_us FROM losers WHERE seq <= {settled_seq}").fetchall()
-    return total[0], total[1], [row[0] for row in old]
+    total = cursor.execute("SELECT count(*), count(*) FILTER (digest <> kept) FROM losers").fetchall()[0]
+    times = cursor.execute("SELECT DISTINCT event_us FROM losers").fetchall()
+    return total[0], total[1], [row[0] for row in (*times, *again)]
 
 
 def _mark_dirty(cursor: Cursor, spec: ModelSpec, model: int, buckets: dict[int, list[bool]]) -> int:

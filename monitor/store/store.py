@@ -142,9 +142,13 @@ def _connect(path: Path | None, memory_limit_bytes: int, threads: int) -> Cursor
     name = ":memory:" if path is None else str(path)
     try:
         connection = duckdb.connect(name, config=settings)
-        migrate(connection, name)
     except duckdb.Error as error:
         raise StoreError(_explain(name, error)) from None
+    try:
+        migrate(connection, name)
+    except (duckdb.Error, StoreError) as error:
+        connection.close()
+        raise error if isinstance(error, StoreError) else StoreError(_explain(name, error)) from None
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_external_access = false")
     return connection
@@ -153,7 +157,7 @@ def _connect(path: Path | None, memory_limit_bytes: int, threads: int) -> Cursor
 def _explain(name: str, error: duckdb.Error) -> str:
     text = str(error)
     first = text.splitlines()[0]
-    if "lock" in text.lower():
+    if "set lock" in text:
         return f"{name}: in use by another process; stop it first, or name another store.path ({first})"
     if "read-only" in text or "Permission denied" in text or "Cannot open file" in text:
         return f"{name}: cannot be written; check its owner and mode, or name another store.path ({first})"

@@ -7,15 +7,18 @@ from monitor.store.store import Cursor, Store
 
 
 def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int) -> int:
-    """Delete events, results and windows older than ``before_us`` and all but the newest quarantine rows.
+    """Delete windows that end by ``before_us``, events of no other window, and old quarantine rows.
 
-    Returns the number of event rows deleted; they are counted per partition in the same transaction.
+    An event stays until every window that contains it has gone, so that a window that is asked again has all
+    of its events. Returns the number of event rows deleted; they are counted per partition in the same
+    transaction.
     """
     deleted = 0
     with store.write(cursor):
-        for model in store.model_ids.values():
+        sizes = cursor.execute("SELECT id, split_part(windowing, '/', 1)::BIGINT FROM models").fetchall()
+        for model, size_us in sizes:
             for table, at in ((predictions_table(model), "event_us"), (labels_table(model), "label_us")):
-                old = f"FROM {table} WHERE {at} < {before_us}"
+                old = f"FROM {table} WHERE {at} < {before_us - size_us}"
                 rows = cursor.execute(f"SELECT part, count(*) {old} GROUP BY part").fetchall()
                 if rows:
                     deleted += sum(n for _, n in rows)
@@ -25,8 +28,16 @@ def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int
                         " WHERE v.part = partitions.id"
                     )
                     cursor.execute(f"DELETE {old}")
-        for table, at in (("results", "end_us"), ("windows", "end_us"), ("duplicates", "event_us")):
-            cursor.execute(f"DELETE FROM {table} WHERE {at} < {before_us}")
+            cursor.execute(
+                f"DELETE FROM duplicates WHERE model = {model} AND event_us < {before_us - size_us}"
+            )
+        for table in ("results", "windows"):
+            cursor.execute(f"DELETE FROM {table} WHERE end_us <= {before_us}")
+        cursor.execute(
+            "DELETE FROM dirty USING models m WHERE m.id = model AND"
+            " idx * split_part(m.windowing, '/', 2)::BIGINT + split_part(m.windowing, '/', 1)::BIGINT"
+            f" <= {before_us}"
+        )
         cursor.execute(
             "DELETE FROM quarantine WHERE seq < (SELECT min(seq) FROM"
             f" (SELECT seq FROM quarantine ORDER BY seq DESC LIMIT {quarantine_rows}))"

@@ -69,7 +69,7 @@ class ScoreSummary:
         clipped = [np.clip(part, 0.0, 1.0) for part in parts]
         losses = [_log_loss(1.0 - clipped[0]), _log_loss(clipped[1])]
         squares = [Moments.lift(np.square(clipped[0])), Moments.lift(np.sort(np.square(1.0 - clipped[1])))]
-        sums = sum((_cell_sums(part, row) for part, row in zip(clipped, counts, strict=True)), np.int64(0))
+        sums = sum((cell_sums(part, row) for part, row in zip(clipped, counts, strict=True)), np.int64(0))
         return cls(edges, counts, np.asarray(sums), (losses[0], losses[1]), (squares[0], squares[1]), outside)
 
     @property
@@ -105,7 +105,7 @@ def _log_loss(probabilities_of_truth: FloatArray) -> Moments:
     return Moments.lift(np.sort(-np.log(np.clip(probabilities_of_truth, EPSILON, 1.0 - EPSILON))))
 
 
-def _cell_sums(scores: FloatArray, counts: IntArray) -> IntArray:
+def cell_sums(scores: FloatArray, counts: IntArray) -> IntArray:
     """Sum sorted scores within consecutive cells of the given sizes, in fixed point."""
     running = np.zeros(len(scores) + 1, dtype=np.int64)
     np.cumsum(np.rint(scores * SCORE_UNIT).astype(np.int64), out=running[1:])

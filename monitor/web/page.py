@@ -133,7 +133,7 @@ def _model_page(model: ModelView, results: Iterable[Result], alerts: dict[Series
         check, subject, column = place(result.metric)
         if result.version != ALL_VERSIONS or result.segment is not None:
             elsewhere += 1
-        elif subject in TARGETS:
+        elif subject in TARGETS or result.feature is not None:
             _put(columns, result.feature or f"({subject})", column, _cell(result, alerts))
         elif result.group is not None:
             _put(groups, f"{result.attribute} = {result.group}", column, _cell(result, alerts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.groups import RATES, GroupData, Rate, Rows
 from monitor.metrics.intervals import wilson
 from monitor.metrics.registry import Metric, Outcome, add, metric
@@ -71,12 +72,12 @@ for _rate in RATES.values():
     "group_count",
     check="fairness",
     subject="group",
-    applies=TASKS,
+    applies=TASKS | {"regression"},
     unit="rows",
     high=math.inf,
     suffix="group_rows",
 )
-def group_count(data: GroupData) -> dict[str, Outcome]:
+def group_count(data: GroupData | GroupErrorData) -> dict[str, Outcome]:
     """Rows of the group, with and without a label.
 
     0 and more; the sum over groups is the window's rows that belong to any group. Never withheld.
@@ -95,9 +96,14 @@ def group_count(data: GroupData) -> dict[str, Outcome]:
 
 
 @metric(
-    "group_label_coverage", check="fairness", subject="group", applies=TASKS, unit="ratio", counts_labels=True
+    "group_label_coverage",
+    check="fairness",
+    subject="group",
+    applies=TASKS | {"regression"},
+    unit="ratio",
+    counts_labels=True,
 )
-def group_label_coverage(data: GroupData) -> dict[str, Outcome]:
+def group_label_coverage(data: GroupData | GroupErrorData) -> dict[str, Outcome]:
     """Share of the group's rows that have a label.
 
     In [0, 1], with a Wilson 95 % interval. When it differs between groups, the labelled rows do not speak

@@ -1,0 +1,94 @@
+"""Further questions to a window's rows: scores of all rows, scores by class, errors by group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.decode.columns import column_of, literal, quote
+from monitor.engine.duckdb import FETCH_COLUMNS, Floats, Slice, WindowQuery
+from monitor.store.schema import predictions_table
+from monitor.types import Window
+
+MAX_CLASSES = 200  # the most frequent; each costs 200 kB
+Bools = npt.NDArray[np.bool_]
+
+
+def predicted_scores(
+    query: WindowQuery, part: Slice, panes: Sequence[Window], positive: str
+) -> Iterator[tuple[Floats, Bools, int]]:
+    """Yield ``(scores, positive was predicted, rows without a score)`` pane by pane; needs no labels."""
+    for pane in panes:
+        rows = _arrow(
+            query,
+            f"SELECT score, prediction = {literal(positive)} AS chosen"
+            f" FROM {predictions_table(query.model)} WHERE {query._where(part, pane)}",
+        )
+        held = rows.filter(pc.is_valid(rows["score"]))
+        yield held["score"].to_numpy(), held["chosen"].to_numpy(), len(rows) - len(held)
+
+
+def class_scores(
+    query: WindowQuery, part: Slice, panes: Sequence[Window]
+) -> Iterator[tuple[str, Floats, Bools]]:
+    """Yield ``(class, its scores, whether it was the truth)`` of the labelled rows with a score of the class.
+
+    Class by class in the order of their names, each pane by pane; for models that log ``scores`` by class.
+    """
+    query.join()
+    where = f"{query._where(part)} AND scores IS NOT NULL AND label IS NOT NULL"
+    frequent = query.cursor.execute(
+        f"SELECT c FROM (SELECT unnest(map_keys(scores)) AS c, label FROM asked WHERE {where})"
+        f" GROUP BY c ORDER BY count(*) FILTER (label = c) DESC, c LIMIT {MAX_CLASSES}"
+    ).fetchall()
+    names = sorted(row[0] for row in frequent)
+    for i in range(0, len(names), FETCH_COLUMNS):
+        some = names[i : i + FETCH_COLUMNS]
+        listed = ", ".join(
+            f"scores[{literal(name)}] AS s{j}, label = {literal(name)} AS t{j}" for j, name in enumerate(some)
+        )
+        for pane in panes:
+            rows = _arrow(query, f"SELECT {listed} FROM asked WHERE {where} AND {query._where(part, pane)}")
+            for j, name in enumerate(some):
+                scores, truths = rows[f"s{j}"].to_numpy(), rows[f"t{j}"].to_numpy()
+                held = np.isfinite(scores)
+                yield name, scores[held], truths[held]
+
+
+def group_errors(
+    query: WindowQuery, part: Slice, panes: Sequence[Window], attribute: Sequence[str]
+) -> Iterator[tuple[str, Floats, int]]:
+    """Yield ``(group, prediction minus label of its labelled rows, rows without a label)`` pane by pane.
+
+    For numeric labels. A group joins the values of an intersection by ``|``; rows with a missing attribute
+    belong to no group and are left out.
+    """
+    query.join()
+    values = [f"{quote(column_of(query.spec, a))}::VARCHAR" for a in attribute]
+    group = " || '|' || ".join(values)
+    present = " AND ".join(f"{value} IS NOT NULL" for value in values)
+    for pane in panes:
+        rows = _arrow(
+            query,
+            f"SELECT {group} AS g, prediction - label AS error FROM asked"
+            f" WHERE {query._where(part, pane)} AND {present}",
+        )
+        if not len(rows):
+            continue
+        groups = rows["g"].combine_chunks().dictionary_encode()
+        codes, errors = groups.indices.to_numpy(), rows["error"].to_numpy()
+        order = np.argsort(codes, kind="stable")
+        pieces = np.split(errors[order], np.cumsum(np.bincount(codes, minlength=len(groups.dictionary)))[:-1])
+        named = zip(groups.dictionary.to_pylist(), pieces, strict=True)
+        for name, piece in sorted(named, key=itemgetter(0)):
+            held = piece[np.isfinite(piece)]
+            yield name, held, len(piece) - len(held)
+
+
+def _arrow(query: WindowQuery, sql: str) -> pa.Table:
+    return query.cursor.sql(sql).to_arrow_table()

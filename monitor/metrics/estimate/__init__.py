@@ -1,0 +1,1 @@
+"""Performance estimated without labels: one file a metric."""

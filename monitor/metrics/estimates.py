@@ -1,0 +1,184 @@
+"""What a model's performance in one window is expected to be without labels: what estimates take.
+
+Classification by confidence-based performance estimation (CBPE): the sum of calibrated scores over rows is
+the number of positives to be expected among them. Regression by direct loss estimation (DLE): the mean of
+the errors that a model of errors expects. Both ask how today's inputs score, not whether the truth behind
+them has changed: under concept drift they are wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from monitor.metrics.intervals import DRAWS, Interval, normal, percentile
+from monitor.metrics.registry import Metric, Outcome
+from monitor.metrics.tasks import Formula, Tally, TaskData
+from monitor.summaries import FloatArray, IntArray
+from monitor.summaries.calibration import Calibrator
+from monitor.summaries.expected import PredictedScores
+from monitor.types import Task
+
+LEVELS = 64  # of probability, within which rows are drawn together
+POSITIVE = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedErrors:
+    """Errors that an error model expects of a sample of the window.
+
+    Parameters
+    ----------
+    expected
+        float64[k, 2]: expected absolute and squared error of each sampled row.
+    rows
+        Rows of the window.
+    kurtosis, n_reference
+        Of the :class:`~monitor.summaries.error_model.ErrorModel`.
+    """
+
+    expected: FloatArray
+    rows: int
+    kurtosis: float
+    n_reference: int
+
+    def mean(self, moment: int) -> tuple[float, float]:
+        """Return the mean expected absolute (0) or squared (1) error and its standard error.
+
+        The standard error is that of the difference to the realised mean of the window: the spread of errors
+        around what is expected of them, and that of drawing the sample.
+        """
+        values = self.expected[:, moment]
+        k, second = len(values), self.expected[:, 1]
+        noise = second - np.square(values) if moment == 0 else self.kurtosis * np.square(second)
+        sampling = float(values.var()) * max(1 / k - 1 / self.rows, 0.0)
+        return float(values.mean()), math.sqrt(max(float(noise.mean()), 0.0) / self.rows + sampling)
+
+
+@dataclass(frozen=True, eq=False)
+class EstimateData:
+    """Everything an estimate may ask of one model's window.
+
+    Parameters
+    ----------
+    task
+        ``binary`` or ``regression``; other tasks have no estimates.
+    rng
+        Seeded by the caller from the window's key; used for the draws of labels alone.
+    calibrator, scores
+        Binary: what scores mean, and the scores of all rows by predicted class.
+    errors
+        Regression: the expected errors.
+    realised
+        The labelled rows, where there are any.
+    """
+
+    task: Task
+    rng: np.random.Generator
+    calibrator: Calibrator | None = None
+    scores: PredictedScores | None = None
+    errors: ExpectedErrors | None = None
+    realised: TaskData | None = None
+
+    def lack(self, metric: Metric) -> Outcome | None:
+        """Return the reason why ``metric`` has no value here, if it is not for the metric to say."""
+        if self.task not in metric.applies:
+            return Outcome.none("not_applicable", f"{metric.name} is not defined for {self.task} models")
+        if self.scores is None and self.errors is None:
+            return Outcome.none("no_reference", "nothing was learnt from a labelled reference")
+        if self.scores is not None and self.scores.out_of_range:
+            n = self.scores.n
+            return Outcome.none("not_applicable", "some scores are outside [0, 1]: no probabilities", n=n)
+        if not self.n:
+            return Outcome.none("insufficient_samples", "the window has no rows to estimate from")
+        if metric.needs_labels and not (self.realised and self.realised.labelled):
+            return Outcome.none("no_labels", "no row has a label to compare the estimate with")
+        return None
+
+    @property
+    def n(self) -> int:
+        """Rows that are estimated."""
+        if self.errors is not None:
+            return self.errors.rows if len(self.errors.expected) else 0
+        return self.scores.n if self.scores is not None else 0
+
+    @property
+    def _scores(self) -> tuple[PredictedScores, Calibrator]:
+        assert self.scores is not None and self.calibrator is not None  # lack has answered otherwise
+        return self.scores, self.calibrator
+
+    @cached_property
+    def mass(self) -> FloatArray:
+        """Expected positives by predicted class and cell of scores, float64[2, cells]."""
+        scores, calibrator = self._scores
+        return scores.mass(calibrator(scores.edges))
+
+    @property
+    def rows_by_cell(self) -> FloatArray:
+        """Rows by cell of scores, float64[cells]."""
+        rows: FloatArray = self._scores[0].counts.sum(0).astype(np.float64)
+        return rows
+
+    @cached_property
+    def tally(self) -> Tally:
+        """The margins of the expected confusion table; classes are negative and positive."""
+        return self._tally(self.mass.sum(1))
+
+    @cached_property
+    def draws(self) -> Tally:
+        """The margins of 1,000 tables with labels drawn by the calibrated probabilities."""
+        scores, _ = self._scores
+        streams = self.rng.spawn(2)
+        sides = zip(scores.counts, self.mass, streams, strict=True)
+        return self._tally(np.stack([_drawn(n, mass, rng) for n, mass, rng in sides], axis=-1))
+
+    def _tally(self, positives: FloatArray) -> Tally:
+        """Return the margins from the true positives by predicted class, float64[..., 2]."""
+        predictions = self._scores[0].counts.sum(1).astype(np.float64)
+        right = np.stack([predictions[0] - positives[..., 0], positives[..., 1]], axis=-1)
+        total = positives.sum(-1)
+        truths = np.stack([predictions.sum() - total, total], axis=-1)
+        return Tally(right, truths, np.broadcast_to(predictions, right.shape))
+
+    def outcome(self, formula: Formula, undefined: str) -> Outcome:
+        """Evaluate a formula on the expected table, its interval on the draws."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value, drawn = float(formula(self.tally)), formula(self.draws)
+        if not math.isfinite(value):
+            return Outcome.none("single_class", undefined, n=self.n)
+        return self.described(value, percentile(drawn))
+
+    def described(self, value: float, interval: Interval) -> Outcome:
+        """Return an outcome with what it rests on."""
+        if self.errors is not None:
+            sample = {"sample": len(self.errors.expected)}
+            return Outcome(value, "ok", *interval, self.n, self.errors.n_reference, sample)
+        scores, calibrator = self._scores
+        detail = {"calibrated": calibrator.calibrated, "unscored": scores.unscored}
+        return Outcome(value, "ok", *interval, self.n, calibrator.rows, detail)
+
+    def error(self, moment: int, transform: Callable[[float], float]) -> Outcome:
+        """Return a function of the mean expected absolute (0) or squared (1) error."""
+        assert self.errors is not None  # lack has answered otherwise
+        mean, standard_error = self.errors.mean(moment)
+        bounds = normal(mean, standard_error, low=0.0)
+        lower, upper = (None if bound is None else transform(bound) for bound in bounds)
+        return self.described(transform(mean), (lower, upper))
+
+
+def _drawn(counts: IntArray, mass: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return float64[draws]: positives among rows whose labels are drawn by their probability.
+
+    Rows of nearly the same probability (1/64) are drawn together, by their mean.
+    """
+    held = np.flatnonzero(counts)
+    level = np.minimum((mass[held] / counts[held] * LEVELS).astype(np.int64), LEVELS - 1)
+    rows = np.bincount(level, counts[held], LEVELS)
+    share = np.divide(np.bincount(level, mass[held], LEVELS), rows, out=np.zeros(LEVELS), where=rows > 0)
+    drawn = rng.binomial(rows.astype(np.int64), np.clip(share, 0.0, 1.0), size=(DRAWS, LEVELS))
+    positives: FloatArray = drawn.sum(1).astype(np.float64)
+    return positives

@@ -1,0 +1,106 @@
+"""The errors of a regression by group of one sensitive attribute in one window: what its fairness takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from monitor.metrics.contrasts import Sample
+from monitor.metrics.groups import MAX_GROUPS, Rows
+from monitor.metrics.intervals import DRAWS
+from monitor.metrics.registry import Metric, Outcome
+from monitor.summaries import FloatArray
+from monitor.summaries.moments import Moments
+from monitor.types import Task
+
+
+@dataclass(frozen=True, slots=True)
+class GroupErrors:
+    """One group: moments of prediction minus truth and of its absolute value; rows without a label."""
+
+    error: Moments = Moments()
+    absolute: Moments = Moments()
+    unlabelled: int = 0
+
+    @classmethod
+    def lift(cls, errors: FloatArray, unlabelled: int = 0) -> GroupErrors:
+        """Summarise errors (finite, in any order) and a number of rows without a label."""
+        error, absolute = (Moments.lift(np.sort(one) + 0.0) for one in (errors, np.abs(errors)))
+        return cls(error, absolute, unlabelled)
+
+    def merge(self, other: GroupErrors) -> GroupErrors:
+        """Return the errors of both sets of rows."""
+        merged = self.error.merge(other.error), self.absolute.merge(other.absolute)
+        return GroupErrors(*merged, self.unlabelled + other.unlabelled)
+
+    @property
+    def rows(self) -> int:
+        """Rows with and without a label."""
+        return self.error.n + self.unlabelled
+
+
+@dataclass(frozen=True, eq=False)
+class GroupErrorData:
+    """Everything a fairness metric may ask of a regression's groups.
+
+    Parameters
+    ----------
+    groups
+        Group name -> its errors.
+    rng
+        Seeded by the caller from the window's key and the attribute; used for simultaneous bounds alone.
+    min_group_size
+        Labelled rows below which a group is withheld and left out of gaps.
+    """
+
+    groups: Mapping[str, GroupErrors]
+    rng: np.random.Generator
+    min_group_size: int = 50
+    task: Task = "regression"
+
+    def lack(self, metric: Metric) -> Outcome | None:
+        """Return the reason why ``metric`` has no value here, if it is not for the metric to say."""
+        if self.task not in metric.applies:
+            return Outcome.none("not_applicable", f"{metric.name} is not defined for {self.task} models")
+        rows = sum(group.rows for group in self.groups.values())
+        if not rows:
+            return Outcome.none("insufficient_samples", "the window has no rows in any group")
+        if metric.needs_labels and not any(group.error.n for group in self.groups.values()):
+            return Outcome.none("no_labels", f"none of {rows} rows has a label")
+        return None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Group names, sorted; of more than 100 the largest."""
+        ranked = sorted(self.groups, key=lambda name: (-self.groups[name].rows, name))
+        return tuple(sorted(ranked[:MAX_GROUPS]))
+
+    def size(self, rows: Rows) -> dict[str, int]:
+        """Rows by group name: labelled, or all."""
+        return {
+            name: self.groups[name].rows if rows == "all" else self.groups[name].error.n
+            for name in self.names
+        }
+
+    def eligible(self, rows: Rows = "labelled") -> tuple[str, ...]:
+        """Names of the groups with at least ``min_group_size`` rows."""
+        return tuple(name for name, n in self.size(rows).items() if n >= max(self.min_group_size, 1))
+
+    def moments(self, base: str) -> dict[str, Moments]:
+        """Return the moments of the ``error`` or its ``absolute`` value of each eligible group."""
+        return {name: getattr(self.groups[name], base) for name in self.eligible()}
+
+    @cached_property
+    def _normal(self) -> FloatArray:
+        return self.rng.standard_normal((DRAWS, len(self.eligible())))
+
+    def sample(self, base: str) -> Sample:
+        """Return the groups' means with normal draws around them; for simultaneous bounds of their gaps."""
+        held = list(self.moments(base).values())
+        means = np.array([one.mean for one in held])
+        errors = np.array([one.standard_error for one in held])
+        tiny = np.full(len(held), np.finfo(np.float64).tiny)
+        return Sample(means, means + self._normal * errors, np.maximum(errors, tiny))
