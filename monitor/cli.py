@@ -69,7 +69,9 @@ def run(context: typer.Context, config: ConfigOption) -> None:
 def check(config: ConfigOption) -> None:
     """Validate the configuration, references and connections; exit 1 with every problem and its line."""
     from monitor.checkup import problems
+    from monitor.logs import configure
 
+    configure(logging.CRITICAL, json_lines=False)  # what is wrong is said once, in the problems
     try:
         found = problems(config)
     except ConfigError as error:

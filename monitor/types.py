@@ -221,7 +221,7 @@ class ModelSpec:
     """A monitored model as the deterministic layers see it.
 
     ``features`` maps names to kinds; ``segments`` are further columns (declared segments and sensitive
-    attributes), read from an event's features when they are one, else from its ``segments`` object.
+    attributes): a feature's own when they are one, else read from an event's ``segments`` or ``features``.
     """
 
     name: str

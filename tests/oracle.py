@@ -153,7 +153,8 @@ def _numeric(reference: pd.Series, current: pd.Series, model: Model) -> Iterator
         yield "ks_pvalue", Expected(test.pvalue, SUMS)
     distance = stats.wasserstein_distance(before, now) / before.std()
     same = few and np.isin(now, before).all()
-    yield "wasserstein", Expected(distance, SUMS if same else 2e-3)
+    # exact at cut points, straight lines between them: coarse ones where they are few
+    yield "wasserstein", Expected(distance, SUMS if same else 2e-2 if few else 2e-3)
     outside = (now < before.min()) | (now > before.max())
     yield "out_of_range_ratio", Expected(float(outside.mean()), n=len(now))
     yield "missing_ratio", Expected(1 - len(now) / n if len(now) < n else 0.0, n=n)

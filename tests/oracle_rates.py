@@ -90,7 +90,7 @@ def _gaps(
     sizes = group.value_counts()
     keep = group.isin(sizes[sizes >= min_group_size].index)
     rows, group = rows[keep], group[keep]
-    if group.nunique() < 2:
+    if not len(rows):
         return
     truth, said = rows["label"].eq("1").astype(int), rows["prediction"].eq("1").astype(int)
     frame = MetricFrame(metrics=dict(rates), y_true=truth, y_pred=said, sensitive_features=group)
@@ -99,6 +99,8 @@ def _gaps(
             yield f"group_{rate}", str(name), Expected(float(value))
             if rate == "tpr":
                 yield "group_fnr", str(name), Expected(1 - float(value))
+    if group.nunique() < 2:
+        return
     difference, ratio = frame.difference(), frame.ratio()
     for rate in rates:
         yield f"{GAPS[rate]}_difference", "", Expected(float(difference[rate]))

@@ -10,6 +10,7 @@ from in_process import FEEDBACK, NOW_US, PREDICTIONS, SMALL, InProcess, feedback
 from streams import START_US
 
 from monitor.store.landing import Route
+from monitor.time import to_rfc3339
 from monitor.types import ModelSpec
 
 WIDE = replace(
@@ -296,3 +297,12 @@ def test_the_time_of_the_log_stands_in_for_a_label_without_one_and_order_does_wh
 def test_scores_of_the_wrong_shape_do_not_hinder_the_event() -> None:
     body = json.dumps(json.loads(prediction("e")) | {"scores": [0.1], "segments": "none"}).encode()
     assert landed(SMALL, body, "prediction, scores")[0] == ("1", None)
+
+
+@pytest.mark.parametrize("place", ["features", "segments"])
+def test_a_sensitive_attribute_that_is_no_feature_is_read_wherever_the_event_has_it(place: str) -> None:
+    event = {"event_id": "a", "timestamp": to_rfc3339(START_US), "prediction": "1"}
+    event |= {"features": {"age": 1, "plan": "x"}}
+    event[place] = {**event.get(place, {}), "sex": "F"}
+    row, faults = landed(SMALL, json.dumps(event).encode(), '"s:sex"')
+    assert (row, faults) == (("F",), [])

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.preprocessing import StandardScaler
@@ -68,8 +68,11 @@ def test_domain_auc_is_near_scikit_learns_cross_validation_on_the_raw_rows() -> 
     reference, current = side(rng, 1500), side(rng, 1500, shift=0.5)
     names = ("a", "b", "gaps")
     x = np.vstack([np.column_stack([s[n] for n in names]) for s in (reference, current)])
+    x = np.nan_to_num(x, nan=-9.0)
     truth = np.repeat([0, 1], 1500)
-    model = HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=8, learning_rate=0.2, random_state=1)
+    model = GradientBoostingClassifier(
+        n_estimators=30, max_leaf_nodes=8, max_depth=None, learning_rate=0.2, random_state=1
+    )
     expected = roc_auc_score(truth, cross_val_predict(model, x, truth, cv=5, method="decision_function"))
     found = ask("domain_classifier_auc", rows(reference, current))
     assert found.value == pytest.approx(expected, abs=0.02)
@@ -96,7 +99,7 @@ def test_more_missing_values_or_another_mix_of_categories_are_told_apart(what: s
     current[what] = np.full(1000, np.nan) if what == "gaps" else ["gold"] * 500 + ["new"] * 500
     pair = rows(side(rng, 1000), current)
     found = ask("domain_classifier_auc", pair)
-    assert found.value is not None and found.value > 0.7 and list(found.detail["top_features"]) == [what]
+    assert found.value is not None and found.value > 0.7 and next(iter(found.detail["top_features"])) == what
     assert ask("mmd", pair).detail["pvalue"] < 0.01
 
 
@@ -225,10 +228,9 @@ def test_each_is_the_same_whenever_it_is_asked(name: str) -> None:
 @pytest.mark.parametrize("m", [0, 1, 300])
 def test_few_rows_have_a_value_or_a_reason(name: str, n: int, m: int) -> None:
     rng = np.random.default_rng(15)
-    empty = rows({"a": [], "plan": ["x"]}, {"a": [], "plan": ["x"]}).current.slice(0, 0)
     whole = rows(*({k: s[k] for k in ("a", "plan")} for s in (side(rng, 300), side(rng, 30))))
     assert whole.reference is not None
-    pair = SamplePair(whole.reference.slice(0, m) if m else empty, whole.current.slice(0, n))
+    pair = SamplePair(whole.reference.slice(0, m), whole.current.slice(0, n))
     found = ask(name, pair)
     enough = {"domain_classifier_auc": (25, 25), "mmd": (2, 2), "reconstruction_error": (200, 1)}[name]
     if m == 0:

@@ -39,7 +39,7 @@ def logs_of(scenario: Scenario) -> dict[Partition, list[bytes]]:
 def feed(core: InProcess, logs: dict[Partition, list[bytes]], seed: int, *, turns: bool) -> None:
     """Land the logs in random pieces of random partitions, with turns at random moments in between."""
     rng, at = random.Random(seed), dict.fromkeys(logs, 0)
-    largest = max(map(len, logs.values())) // 2
+    largest = max(map(len, logs.values())) // 2 + 1
     while left := [p for p in logs if at[p] < len(logs[p])]:
         chosen = rng.sample(left, rng.randint(1, len(left)))
         values = {p: logs[p][at[p] : at[p] + rng.randint(1, largest)] for p in chosen}
@@ -60,7 +60,8 @@ def test_every_number_equals_the_batch_oracle(tmp_path: Path, every: str) -> Non
     model = replace(MODEL, every_us={"1h": HOUR_US, "30m": HOUR_US // 2}[every])
     expected = oracle.oracle(scenario.predictions, scenario.feedback, reference, model)
     assert len(expected) > 2500
-    assert oracle.differences(core.results(), expected) == []
+    wrong = oracle.differences(core.results(), expected)
+    assert not wrong, "\n".join(wrong[:20])
     assert core.violations() == []
 
 
@@ -135,9 +136,7 @@ def test_order_batches_and_turns_never_show_in_the_final_results(
     whole.land(logs)
     whole.turn()
     feed(pieces, logs, seed, turns=True)
-    known = {(r["window_start"], r["metric"]) for r in whole.results()}
-    found = [r for r in pieces.results() if (r["window_start"], r["metric"]) in known or r["n"]]
-    assert json.dumps(found) == json.dumps(whole.results())  # windows that lost their last row say 0 rows
+    assert json.dumps(pieces.results()) == json.dumps(whole.results())
     assert whole.violations() == pieces.violations() == []
     for core in (whole, pieces):
         core.store.close()
@@ -208,19 +207,15 @@ def test_without_a_feedback_stream_there_are_no_labels_and_it_says_so() -> None:
 
 
 def test_asking_for_labels_alone_leaves_what_needs_none_as_it_was() -> None:
-    core = InProcess()
-    core.land(
-        {PREDICTIONS: [prediction(i, 10, segments={"sex": "FM"[k % 2]}) for k, i in enumerate("abcdef")]}
-    )
+    events = [prediction(i, 10, segments={"sex": "FM"[k % 2]}) for k, i in enumerate("abcdef")]
+    labels = [feedback(i, "1") for i in "abc"]
+    core, fresh = InProcess(), InProcess()
+    core.land({PREDICTIONS: events})
     core.turn()
-    core.land({FEEDBACK: [feedback(i, "1") for i in "abc"]})
+    core.land({FEEDBACK: labels})
     core.turn()
     assert [a.labelled_only for a in core.answers] == [True]
-    fresh = InProcess()
-    fresh.land(
-        {PREDICTIONS: [prediction(i, 10, segments={"sex": "FM"[k % 2]}) for k, i in enumerate("abcdef")]}
-    )
-    fresh.land({FEEDBACK: [feedback(i, "1") for i in "abc"]})
+    fresh.land({PREDICTIONS: events, FEEDBACK: labels})
     fresh.turn()
     assert json.dumps(core.results()) == json.dumps(fresh.results())
 

@@ -120,7 +120,10 @@ def prediction_sql(spec: ModelSpec, flagged: str) -> str:
             columns += text_sql(scalar.format(value))
         else:
             columns.append(scalar.format(whole_number(value)))
-    columns += [whole_number(f"e.segments.{quote(name)}") for name in free_columns(spec)]
+    columns += [
+        whole_number(f"coalesce(e.segments.{quote(name)}, e.features.{quote(name)})")
+        for name in free_columns(spec)
+    ]
     return f"SELECT {', '.join(columns)} FROM ({flagged}) WHERE reason IS NULL AND is_prediction"
 
 
@@ -136,10 +139,11 @@ def _structure(spec: ModelSpec, kinds: Collection[StreamKind]) -> str:
     fields: dict[str, object] = dict.fromkeys(TOP_LEVEL, "VARCHAR")
     if "prediction" in kinds:
         fields |= {"score": "DOUBLE", "scores": "MAP(VARCHAR, DOUBLE)"}
-        if spec.features:
-            fields["features"] = {n: SQL_TYPE[k] for n, k in spec.features.items()}
-        if free := free_columns(spec):
-            fields["segments"] = dict.fromkeys(free, "VARCHAR")
+        free = dict.fromkeys(free_columns(spec), "VARCHAR")
+        if spec.features or free:
+            fields["features"] = {n: SQL_TYPE[k] for n, k in spec.features.items()} | free
+        if free:
+            fields["segments"] = free
         return literal(json.dumps(fields))
     return literal(json.dumps({name: "VARCHAR" for name in ("event_id", "model", "timestamp", "label")}))
 
@@ -216,8 +220,9 @@ def _suspicious(spec: ModelSpec) -> str:
     """
     present = " + ".join(f"(e.{name} IS NOT NULL)::TINYINT" for name in TOP_LEVEL)
     clean = [f"top_n = {present}", "(e.score IS NULL OR isfinite(e.score))"]
+    free = [f"(e.features.{quote(name)} IS NOT NULL)::TINYINT" for name in free_columns(spec)]
     if spec.features:
-        clean.append(f"feature_n = {len(spec.features)}")
+        clean.append(f"feature_n = {' + '.join([str(len(spec.features)), *free])}")
     fields = {name: f"e.features.{quote(name)}" for name in spec.features}
     if numeric := [fields[n] for n, k in spec.features.items() if k == "numeric"]:
         clean.append(f"isfinite({' + '.join(numeric)})")
@@ -235,7 +240,7 @@ def _faults(spec: ModelSpec) -> str:
         "CASE WHEN NOT isfinite(e.score) THEN 'non_finite:score' WHEN e.score IS NULL"
         f" AND {score_type} <> 'NULL' THEN 'type_mismatch:score' END"
     ]
-    names = ", ".join(map(literal, spec.features)) or "''"
+    names = ", ".join(map(literal, [*spec.features, *free_columns(spec)])) or "''"
     for i, (name, kind) in enumerate(spec.features.items(), start=1):
         value, json_type = f"e.features.{quote(name)}", f"types[{i}]"
         absent, mismatch = literal(f"absent:{name}"), literal(f"type_mismatch:{name}")

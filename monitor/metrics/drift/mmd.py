@@ -64,7 +64,7 @@ def _kernel(points: FloatArray, m: int) -> FloatArray:
     squares = (points**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares[None, :] - 2 * points @ points.T, 0.0)
     among = distances[:m, :m][np.triu_indices(m, 1)]
-    width = float(np.median(among)) or float(among.mean()) or 1.0
+    width = float(np.median(np.sqrt(among))) ** 2 or float(among.mean()) or 1.0
     kernel: FloatArray = np.exp(distances / (-2 * width))
     np.fill_diagonal(kernel, 0.0)
     return kernel
