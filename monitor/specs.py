@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from monitor import config as cfg
 from monitor.decode import format_names
+from monitor.decode.derived import derived_names
 from monitor.engine.learn import learn
 from monitor.engine.reference import ROLES, Reference, ReferenceFile
 from monitor.errors import ConfigError
@@ -38,6 +39,7 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         others = named & (set(file.mapped) - set(ROLES))
         features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
     _refuse_twins(features)
+    _refuse_mistaken(features, {*model.segments, *(a for one in checks.sensitive for a in one)})
     sample = model.reference.sample if model.reference else 0
     reference = file.profile(features, task=model.task, sample=sample) if file else None
     if file and reference and checks.estimate:
@@ -108,6 +110,22 @@ def _refuse_twins(features: Mapping[str, Kind]) -> None:
     for name in features:
         if (twin := seen.setdefault(name.lower(), name)) != name:
             raise ConfigError([f"features {twin!r} and {name!r} differ only in case; rename one"])
+
+
+def _refuse_mistaken(features: Mapping[str, Kind], splits: Collection[str]) -> None:
+    """Refuse what texts and embeddings cannot be: split by, and a namesake of what is made of them."""
+    made = {n: name for name, kind in features.items() for n in derived_names(name, kind) if n != name}
+    problems = [
+        f"feature {n!r} has the name of what is made of {made[n]!r}; rename it" for n in made if n in features
+    ]
+    problems += [
+        f"{name!r} cannot split windows: a feature of kind {features[name]} has no values to split by; "
+        "use a categorical or boolean one"
+        for name in sorted(splits)
+        if features.get(name) in ("text", "embedding")
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def not_available(model: cfg.Model) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from monitor.cycle import Answer, Cycle, Monitored, decision_json, turn
 from monitor.ingest import Ingest
 from monitor.sources import SourceStatus
+from monitor.store.quarantine import trim
 from monitor.store.results import transition_json
 from monitor.store.store import Store
 from monitor.store.upkeep import expire, violations
@@ -167,16 +168,15 @@ class Worker:
         if now_us >= self._next_books_us:
             self._next_books_us = now_us + MINUTE_US
             with self.store.write(self.cursor):  # a moment at which no landing is half done
-                wrong = violations(self.cursor, list(self.store.model_ids.values()))
+                wrong = violations(self.cursor)
+            trim(self.store, self.cursor, rows=self.quarantine_rows)
             for sentence in wrong:
                 self.telemetry.conservation_violations.inc()
                 log.error("the books do not add up: %s", sentence)
         if now_us >= self._next_expiry_us:
             self._next_expiry_us = now_us + HOUR_US
             before_us = now_us - self.retention_us
-            deleted = expire(
-                self.store, self.cursor, before_us=before_us, quarantine_rows=self.quarantine_rows
-            )
+            deleted = expire(self.store, self.cursor, before_us=before_us)
             if deleted:
                 self._results = None
                 log.info("retention: deleted %d rows from before %s", deleted, to_rfc3339(before_us))

@@ -94,7 +94,7 @@ class InProcess:
         return self.cursor.execute(query).fetchall()
 
     def violations(self) -> list[str]:
-        return violations(self.cursor, list(self.store.model_ids.values()))
+        return violations(self.cursor)
 
 
 NUMBERS = ("state", "value", "lower", "upper", "n", "n_reference", "detail")

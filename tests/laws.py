@@ -15,6 +15,7 @@ import numpy as np
 
 from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.confusion import Confusion
+from monitor.summaries.expected import PredictedScores
 from monitor.summaries.moments import Moments
 from monitor.summaries.numeric import NumericSummary, ordered
 from monitor.summaries.residuals import ResidualSummary
@@ -78,6 +79,11 @@ def _lift_scores(rows: Sequence[Any]) -> ScoreSummary:
     return ScoreSummary.lift(scores, truths, edges=EDGES)
 
 
+def _predicted(rows: Sequence[Any]) -> PredictedScores:
+    scores, chosen = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows], bool)
+    return PredictedScores.lift(scores, chosen, edges=EDGES, unscored=int(chosen.sum()))
+
+
 def _pairs(rng: np.random.Generator, n: int) -> list[Any]:
     truth = np.where(rng.random(n) < 0.1, 0.0, rng.lognormal(1, 2, size=n))
     return list(zip((truth + rng.normal(size=n)).tolist(), truth.tolist(), strict=True))
@@ -106,6 +112,7 @@ CASES = (
     Case(CategoricalSummary, _names, _categorical, lambda: CategoricalSummary.zero(NAMES)),
     Case(Confusion, _cells, _confusion, Confusion.zero),
     Case(ScoreSummary, _scores, _lift_scores, lambda: ScoreSummary.zero(EDGES)),
+    Case(PredictedScores, _scores, _predicted, lambda: PredictedScores.zero(EDGES)),
     Case(ResidualSummary, _pairs, _residuals, lambda: ResidualSummary.zero(3.0)),
 )
 

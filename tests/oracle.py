@@ -67,7 +67,9 @@ def joined(
     predictions: Sequence[Sequence[bytes]], feedback: Sequence[Sequence[bytes]], model: Model
 ) -> pd.DataFrame:
     """Return one row for each distinct prediction with its final label (None where there is none)."""
-    frame = pd.DataFrame([_flat(event) for part in predictions for event in map(json.loads, part)])
+    frame = pd.concat(
+        [_frame(part[i : i + 50_000]) for part in predictions for i in range(0, len(part), 50_000)]
+    )
     frame = frame.drop_duplicates("id", keep="first")  # partitions and offsets ascend: log order
     said = [
         (event["event_id"], pd.Timestamp(event["timestamp"]).value // 1000, event["label"])
@@ -86,6 +88,11 @@ def joined(
         wrong = values.map(lambda v: isinstance(v, str))
         frame[f"{name}:wrong"], frame[name] = wrong, pd.to_numeric(values.where(~wrong), errors="raise")
     return frame
+
+
+def _frame(values: Sequence[bytes]) -> pd.DataFrame:
+    """Return one row for each value; in pieces, so that a million parsed events are never held at once."""
+    return pd.DataFrame([_flat(event) for event in map(json.loads, values)])
 
 
 def _flat(event: dict) -> dict:

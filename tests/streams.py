@@ -106,12 +106,13 @@ def generate(
     duplicates: float = 0.1,
     late: float = 0.1,
     corrected: float = 0.05,
+    contested: bool = True,
 ) -> Scenario:
     """Make ``events`` distinct predictions over ``windows`` hours, and their feedback.
 
-    Of the duplicates one in ten has another payload. Of the labels some are withdrawn, some are about
-    unknown ids, some corrections have the same timestamp (then the log order decides), and corrections
-    arrive in any order.
+    Of the labels some are withdrawn, some are about unknown ids, and corrections arrive in any order. With
+    ``contested`` one in ten duplicates has another payload and some corrections have the same timestamp:
+    there the log order decides, so such a stream must not be shuffled.
     """
     rng = np.random.default_rng(seed)
     time_us = np.sort(rng.integers(START_US, START_US + windows * HOUR_US, events))
@@ -124,12 +125,12 @@ def generate(
     again = rng.choice(events, int(duplicates * events), replace=False)
     for k, i in enumerate(again.tolist()):
         body = bodies[i]
-        if k % 10 == 0:  # the same id with another payload: a conflict
+        if contested and k % 10 == 0:  # the same id with another payload: a conflict
             event = json.loads(body)
             event["score"], event["features"]["d1"] = 0.123, 7
             body = json.dumps(event).encode()
         arrivals.append((at[i] + rng.uniform(0, 0.3 * events), events + k, body))
-    labels = _labels(rng, data["label"], time_us, at, labelled, corrected)
+    labels = _labels(rng, data["label"], time_us, at, labelled, corrected, contested)
     return Scenario(_spread(rng, arrivals, partitions), _spread(rng, labels, partitions))
 
 
@@ -165,6 +166,7 @@ def _labels(
     at: np.ndarray,
     labelled: float,
     corrected: float,
+    contested: bool,
 ) -> list[tuple[float, int, bytes]]:
     found: list[tuple[float, int, bytes]] = []
 
@@ -180,7 +182,7 @@ def _labels(
         first = truth[i] if k >= corrected else ("1" if truth[i] == "0" else "0")
         add(where, f"e-{i}", moment, first)
         if k < corrected:  # the correction may come earlier or later in the log, or have the same timestamp
-            later = 0 if k < corrected / 5 else 1 + i % 1000
+            later = 0 if contested and k < corrected / 5 else 1 + i % 1000
             add(where + rng.uniform(-0.1, 0.1) * len(at), f"e-{i}", moment + later, truth[i])
         elif k < corrected + 0.01:
             add(where + 1, f"e-{i}", moment + 1, None)  # withdrawn
@@ -203,6 +205,13 @@ def rfc3339(time_us: np.ndarray) -> list[str]:
     """Format moments with microseconds."""
     epoch = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - formatting only
     return [(epoch + dt.timedelta(microseconds=t)).isoformat() + "Z" for t in time_us.tolist()]
+
+
+def write_files(folder: Path, scenario: Scenario) -> None:
+    """Write the logs as JSON lines: ``p-0.jsonl``, ``f-0.jsonl`` and so on."""
+    for kind, logs in (("p", scenario.predictions), ("f", scenario.feedback)):
+        for i, log in enumerate(logs):
+            (folder / f"{kind}-{i}.jsonl").write_bytes(b"".join(value + b"\n" for value in log))
 
 
 def raw_batch(

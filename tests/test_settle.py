@@ -186,7 +186,7 @@ def test_a_label_for_an_unknown_id_changes_nothing_and_leaves_with_retention() -
     core.land({FEEDBACK: [feedback("stranger", "0")]})
     core.turn()
     assert core.answers == [] and core.results() == before
-    expire(core.store, core.cursor, before_us=START_US + 3 * HOUR_US, quarantine_rows=10)
+    expire(core.store, core.cursor, before_us=START_US + 3 * HOUR_US)
     assert core.rows("SELECT count(*) FROM labels_1") == [(0,)]
     assert core.violations() == []
 

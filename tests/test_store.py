@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from daemon_process import ENVIRONMENT, command, ledger, running, unfinished, until
 from in_process import FEEDBACK, PREDICTIONS, SMALL, InProcess, feedback, prediction
-from streams import HOUR_US, START_US, Scenario, generate, write_config
+from streams import HOUR_US, START_US, Scenario, generate, write_config, write_files
 
 from monitor.errors import StoreError
 from monitor.store import schema
@@ -31,9 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def with_files(folder: Path, scenario: Scenario) -> Path:
-    for kind, logs in (("p", scenario.predictions), ("f", scenario.feedback)):
-        for i, log in enumerate(logs):
-            (folder / f"{kind}-{i}.jsonl").write_bytes(b"".join(v + b"\n" for v in log))
+    write_files(folder, scenario)
     streams = {"predictions": 'path: "p-*.jsonl"', "feedback": 'path: "f-*.jsonl"'}
     write_config(folder, source="{kind: files, idle_timeout: 1s}", rows=2000, **streams)
     return folder
@@ -230,12 +228,12 @@ def test_retention_takes_whole_windows_and_those_that_stay_keep_all_their_events
     core.land({FEEDBACK: [feedback(str(i), "1", 140) for i in range(5)]})
     core.turn()
     cut = START_US + HOUR_US + HOUR_US // 2
-    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
+    expire(core.store, core.cursor, before_us=cut)
     assert {r["window_start"] for r in core.results()} == {"2025-06-01T01:00:00Z", "2025-06-01T02:00:00Z"}
     core.land({FEEDBACK: [feedback("3", "0", 150)]})  # it touches the window that the cut goes through
     core.turn()
     assert core.value("accuracy", START_US + HOUR_US) == 0.5
-    assert expire(core.store, core.cursor, before_us=cut + 9 * HOUR_US, quarantine_rows=10) >= 5
+    assert expire(core.store, core.cursor, before_us=cut + 9 * HOUR_US) >= 5
     assert core.results() == [] and core.violations() == []
 
 
@@ -244,12 +242,12 @@ def test_an_event_older_than_retention_does_not_bring_a_window_back() -> None:
     core.land({PREDICTIONS: [prediction("a", 10), prediction("b", 130)]})
     core.turn()
     core.cycle.expired_us = cut = START_US + HOUR_US
-    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
+    expire(core.store, core.cursor, before_us=cut)
     core.land({PREDICTIONS: [prediction("late", 20)]})
     core.turn()
     assert core.answers == []
     assert {r["window_start"] for r in core.results()} == {"2025-06-01T02:00:00Z"}
-    expire(core.store, core.cursor, before_us=cut, quarantine_rows=10)
+    expire(core.store, core.cursor, before_us=cut)
     assert core.rows("SELECT count(*) FROM dirty") == [(0,)]
     assert core.violations() == []
 

@@ -88,7 +88,7 @@ class Explain(Section):
 
 
 class Estimate(Section):
-    """Expected performance without labels; needs a labelled reference."""
+    """Expected performance without labels, of binary and regression models; needs a labelled reference."""
 
 
 class Checks(Section):

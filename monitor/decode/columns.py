@@ -51,18 +51,14 @@ def stored_columns(name: str, kind: Kind) -> tuple[str, ...]:
 
 
 def column_of(spec: ModelSpec, name: str) -> str:
-    """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column.
-
-    A text feature is not stored, so a segment of its name is read from the event's ``segments``.
-    """
-    kind = spec.features.get(name, "text")
-    return f"s:{name}" if kind == "text" else feature_column(name, kind)
+    """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column."""
+    return feature_column(name, spec.features[name]) if name in spec.features else f"s:{name}"
 
 
 def free_columns(spec: ModelSpec) -> list[str]:
     """Return the segments and sensitive attributes that are no feature, sorted."""
     named = {*spec.segments, *spec.extra_columns, *(a for one in spec.checks.sensitive for a in one)}
-    return sorted(name for name in named if spec.features.get(name, "text") == "text")
+    return sorted(named - set(spec.features))
 
 
 def prediction_columns(spec: ModelSpec) -> dict[str, str]:

@@ -166,9 +166,7 @@ class ReferenceFile:
         kinds = {back.get(c, c): _kind(t) for c, t in self.types.items() if c not in taken}
         return {name: kind for name, kind in kinds.items() if kind is not None}
 
-    def profile(
-        self, features: Mapping[str, Kind], *, task: Task, sample: int = SAMPLE_ROWS
-    ) -> Reference:
+    def profile(self, features: Mapping[str, Kind], *, task: Task, sample: int = SAMPLE_ROWS) -> Reference:
         """Build the profile of the given features and of prediction, score and label.
 
         At most ``sample`` rows are kept as they are, for what needs whole rows.
@@ -202,12 +200,11 @@ class ReferenceFile:
         for role in ("prediction", "score", "label"):
             if column := self.source(role):
                 targets[role] = (
-                    self._numeric(quote(column))
-                    if numeric or role == "score"
-                    else self._categorical(column)
+                    self._numeric(quote(column)) if numeric or role == "score" else self._categorical(column)
                 )
         rows = int(self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchall()[0][0])
-        kept = self._sample(sampled, min(sample, SAMPLE_ROWS))
+        k = min(sample, SAMPLE_ROWS)
+        kept = self.select(sampled, where="true", k=k) if sampled and k else None
         return Reference(self._id(features, task, sample), rows, columns, targets, centroids, kept)
 
     def _id(self, features: Mapping[str, Kind], task: Task, sample: int) -> str:
@@ -222,18 +219,7 @@ class ReferenceFile:
         listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
         numbered = f"(SELECT *, row_number() OVER () AS {_ROW} FROM {self._table})"
         chosen = f" ORDER BY md5_number({_ROW}::VARCHAR), {_ROW} LIMIT {k}" if k else ""
-        return self._connection.sql(
-            f"SELECT {listed} FROM {numbered} WHERE {where}{chosen}"
-        ).to_arrow_table()
-
-    def _sample(self, columns: Mapping[str, str], k: int) -> pa.Table | None:
-        if not columns or not k:
-            return None
-        listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
-        numbered = f"(SELECT *, row_number() OVER () AS {_ROW} FROM {self._table})"
-        order = f"md5_number({_ROW}::VARCHAR), {_ROW}"
-        query = f"SELECT {listed} FROM {numbered} ORDER BY {order} LIMIT {k}"
-        return self._connection.sql(query).to_arrow_table()
+        return self._connection.sql(f"SELECT {listed} FROM {numbered} WHERE {where}{chosen}").to_arrow_table()
 
     def _centroid(self, vector: str) -> FloatArray:
         """Return the mean of the vectors (SQL of a ``FLOAT[]``) of the most frequent length."""

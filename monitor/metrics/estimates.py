@@ -19,11 +19,10 @@ from monitor.metrics.intervals import DRAWS, Interval, normal, percentile
 from monitor.metrics.registry import Metric, Outcome
 from monitor.metrics.tasks import Formula, Tally, TaskData
 from monitor.summaries import FloatArray, IntArray
-from monitor.summaries.calibration import Calibrator
+from monitor.summaries.calibration import LEVELS, Calibrator, levels
 from monitor.summaries.expected import PredictedScores
 from monitor.types import Task
 
-LEVELS = 64  # of probability, within which rows are drawn together
 POSITIVE = 1
 
 
@@ -131,10 +130,31 @@ class EstimateData:
     @cached_property
     def draws(self) -> Tally:
         """The margins of 1,000 tables with labels drawn by the calibrated probabilities."""
-        scores, _ = self._scores
-        streams = self.rng.spawn(2)
-        sides = zip(scores.counts, self.mass, streams, strict=True)
-        return self._tally(np.stack([_drawn(n, mass, rng) for n, mass, rng in sides], axis=-1))
+        scores, calibrator = self._scores
+        streams = self.rng.spawn(3)
+        _, share = by_level(scores.counts.sum(0), self.mass.sum(0))
+        doubt = _doubt(calibrator, share, streams[2])
+        positives = []
+        for counts, mass, rng in zip(scores.counts, self.mass, streams[:2], strict=True):
+            rows, share = by_level(counts, mass)
+            chances = np.clip(share + doubt, 0.0, 1.0)
+            positives.append(rng.binomial(rows, chances, size=(DRAWS, LEVELS)).sum(1).astype(np.float64))
+        return self._tally(np.stack(positives, axis=-1))
+
+    def calibration_variance(self, share: FloatArray, gain: FloatArray) -> float:
+        """Return the variance that the calibrator adds to a value that gains ``gain`` as cells turn positive.
+
+        ``share`` and ``gain`` are float64[cells]: the cells' mean probability, and what they add in all.
+        """
+        calibrator = self._scores[1]
+        if not calibrator.calibrated:
+            return 0.0
+        level = levels(share)
+        total = np.bincount(level, gain, LEVELS)
+        spread = np.bincount(level, share * (1 - share), LEVELS) / np.maximum(
+            np.bincount(level, minlength=LEVELS), 1
+        )
+        return float((np.square(total) * spread / (calibrator.counts + 2)).sum())
 
     def _tally(self, positives: FloatArray) -> Tally:
         """Return the margins from the true positives by predicted class, float64[..., 2]."""
@@ -170,15 +190,25 @@ class EstimateData:
         return self.described(transform(mean), (lower, upper))
 
 
-def _drawn(counts: IntArray, mass: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Return float64[draws]: positives among rows whose labels are drawn by their probability.
-
-    Rows of nearly the same probability (1/64) are drawn together, by their mean.
-    """
+def by_level(counts: IntArray, mass: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return rows, int64[64], and mean probability, float64[64], by level of the cells' probability."""
     held = np.flatnonzero(counts)
-    level = np.minimum((mass[held] / counts[held] * LEVELS).astype(np.int64), LEVELS - 1)
+    level = levels(mass[held] / counts[held])
     rows = np.bincount(level, counts[held], LEVELS)
     share = np.divide(np.bincount(level, mass[held], LEVELS), rows, out=np.zeros(LEVELS), where=rows > 0)
-    drawn = rng.binomial(rows.astype(np.int64), np.clip(share, 0.0, 1.0), size=(DRAWS, LEVELS))
-    positives: FloatArray = drawn.sum(1).astype(np.float64)
-    return positives
+    return rows.astype(np.int64), np.clip(share, 0.0, 1.0)
+
+
+def _doubt(calibrator: Calibrator, share: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Return how far calibrated probabilities may be off, float64[draws, 64]; none where scores are kept.
+
+    By a beta distribution at each level, as if its share of positives was counted among the rows that the
+    reference has there.
+    """
+    result = np.zeros((DRAWS, LEVELS))
+    open_ = (share > 0) & (share < 1)
+    if calibrator.calibrated and open_.any():
+        rows = calibrator.counts[open_] + 1.0
+        mean = share[open_]
+        result[:, open_] = rng.beta(rows * mean, rows * (1 - mean), size=(DRAWS, int(open_.sum()))) - mean
+    return result

@@ -13,7 +13,7 @@ from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.groups import GroupData
 from monitor.metrics.samples import SamplePair
 from monitor.metrics.tasks import TaskData
-from monitor.summaries.calibration import Calibrator
+from monitor.summaries.calibration import LEVELS, Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
 from monitor.summaries.expected import PredictedScores
@@ -164,7 +164,7 @@ def expected(
     2
     """
     ends = np.array([0.0, 1.0])
-    line = calibrator or Calibrator(ends, ends, 100, False, 0.0, 0.0)
+    line = calibrator or Calibrator(ends, ends, np.full(LEVELS, 100), False, 0.0, 0.0)
     chosen = np.array([p == positive for p in predictions], dtype=bool)
     summary = PredictedScores.lift(np.array(scores, np.float64), chosen, edges=edges_from(line.knots))
     realised = classified(truths, predictions, scores, positive=positive) if truths else None

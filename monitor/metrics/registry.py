@@ -136,7 +136,9 @@ class Metric:
         return (answer if isinstance(answer, Outcome) else Outcome(float(answer))).checked()
 
     def by_group(self, data: Any) -> dict[str, Outcome]:
-        """Compute a ``group`` metric: an outcome for each group's name."""
+        """Compute a ``group`` metric: an outcome for each group's name; none of a task it is not for."""
+        if data.task not in self.applies:
+            return {}
         answers: Mapping[str, Outcome] = self.function(data)
         return {name: outcome.checked() for name, outcome in answers.items()}
 

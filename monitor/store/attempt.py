@@ -22,11 +22,10 @@ import pyarrow.compute as pc
 from monitor.decode import FORMATS
 from monitor.decode.canonical import flagged_sql, label_sql, odd_sql, parse_sql, prediction_sql
 from monitor.decode.columns import label_columns, literal, prediction_columns, quote
+from monitor.store.quarantine import Refused, refuse
 from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, Store
 from monitor.types import ModelSpec, RawBatch, StreamKind
-
-MAX_PAYLOAD = 16 * 1024  # bytes of a refused record that the quarantine keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Attempt:
         self.store, self.cursor, self.batch, self.routes, self.now_us = store, cursor, batch, routes, now_us
         self.report = LandReport(read=batch.records.num_rows + len(batch.rejected))
         self.base = 0
-        self.refused: list[tuple[int, int, int, str, str, str, bytes, int]] = []
+        self.refused: list[Refused] = []
         self.numbers: list[int] = []
         self.landed_by_part: Counter[int] = Counter()
         self.rows_by_part: Counter[int] = Counter()
@@ -93,7 +92,7 @@ class Attempt:
                 texts = self._texts(validate)
                 for topic in dict.fromkeys(p.topic for p in self.batch.partitions):
                     self._land_topic(topic, texts)
-                self._write_quarantine()
+                refuse(self.cursor, self.refused, now_us=self.now_us)
                 self._write_ledger()
                 if dry:
                     raise _DryRun
@@ -111,7 +110,7 @@ class Attempt:
     def _refuse(
         self, seq: int, part: int, off: int, model: str, reason: str, detail: str, payload: bytes, size: int
     ) -> None:
-        self.refused.append((seq, part, off, model, reason, detail, payload[:MAX_PAYLOAD], size))
+        self.refused.append((seq, part, off, model, reason, detail, payload, size))
         self.report.quarantined[model, reason] += 1
 
     def _retake(self) -> None:
@@ -139,14 +138,8 @@ class Attempt:
         empty = values.null_count
         local = records["part"].to_numpy()
         part = np.asarray(self.numbers, dtype=np.int32)[local]
-        columns = {
-            "seq": seq,
-            "part": part,
-            "local": local,
-            "off": records["off"],
-            "record_us": records["record_us"],
-        }
-        table = pa.table(columns)
+        columns = {"seq": seq, "part": part, "local": local}
+        table = pa.table(columns | {name: records[name] for name in ("off", "record_us")})
         names = [FORMATS[r.format] for rs in self.routes.values() for r in rs if FORMATS[r.format]]
         assert not names, "formats other than canonical arrive with their decoders"
         try:
@@ -160,18 +153,12 @@ class Attempt:
         return self._only_json(table) if validate else table
 
     def _only_utf8(self, table: pa.Table, values: pa.Array) -> pa.Table:
-        texts: list[str | None] = []
-        bad: list[int] = []
-        for i, value in enumerate(values.to_pylist()):
-            try:
-                texts.append(None if value is None else value.decode())
-            except UnicodeDecodeError as error:
-                texts.append(None)
-                bad.append(i)
-                self._refuse_row(table, i, "not_utf8", f"byte {error.start} is not UTF-8", value)
-        keep = np.ones(len(texts), dtype=bool)
-        keep[bad] = False
-        return table.append_column("value", pa.array(texts, pa.string())).filter(pa.array(keep))
+        texts, bad = _decoded(values)
+        for i, detail in bad.items():
+            self._refuse_row(table, i, "not_utf8", detail, values[i].as_py())
+        keep = np.ones(len(values), dtype=bool)
+        keep[list(bad)] = False
+        return table.append_column("value", texts).filter(pa.array(keep))
 
     def _refuse_row(self, table: pa.Table, i: int, reason: str, detail: str, value: bytes) -> None:
         seq, part, off = (table[name][i].as_py() for name in ("seq", "part", "off"))
@@ -283,23 +270,6 @@ class Attempt:
             payload = value.encode()
             self._refuse(seq, part, off, route.spec.name, reason, "", payload, len(payload))
 
-    def _write_quarantine(self) -> None:
-        if not self.refused:
-            return
-        text = pa.string()
-        kinds = {"seq": pa.int64(), "part": pa.int32(), "off": pa.int64(), "model": text, "reason": text}
-        kinds |= {"detail": text, "payload": pa.binary(), "size": pa.int64()}
-        arrays = [
-            pa.array(c, k) for c, k in zip(zip(*self.refused, strict=True), kinds.values(), strict=True)
-        ]
-        self.cursor.register("refused", pa.Table.from_arrays(arrays, names=list(kinds)))
-        self.cursor.execute(
-            "INSERT INTO quarantine"
-            " SELECT seq, ?, part, off, model, reason, detail, payload, size FROM refused",
-            [self.now_us],
-        )
-        self.cursor.unregister("refused")
-
     def _write_ledger(self) -> None:
         read = Counter(
             {self.numbers[i]: n for i, n in _counts(self.batch.records["part"].to_numpy()).items()}
@@ -324,3 +294,16 @@ class Attempt:
 def _counts(parts: npt.NDArray[np.int32]) -> dict[int, int]:
     values, counts = np.unique(parts, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _decoded(values: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Return the values as text, null where they are none, and what is wrong with each of those."""
+    texts: list[str | None] = []
+    bad: dict[int, str] = {}
+    for i, value in enumerate(values.to_pylist()):
+        try:
+            texts.append(None if value is None else value.decode())
+        except UnicodeDecodeError as error:
+            texts.append(None)
+            bad[i] = f"byte {error.start} is not UTF-8"
+    return pa.array(texts, pa.string()), bad

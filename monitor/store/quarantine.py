@@ -1,12 +1,48 @@
-"""Refused records: listing, showing and purging them."""
+"""Refused records: storing, listing, showing, trimming and purging them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from monitor.store.store import Cursor, Store
 
 _COLUMNS = ("seq", "at_us", "source", "topic", "partition", "offset", "model", "reason", "detail", "size")
+
+MAX_PAYLOAD = 16 * 1024  # bytes of a refused record that are kept
+Refused = tuple[int, int, int, str, str, str, bytes, int]
+"""seq, partition number, offset, model, reason, detail, payload, size of the whole record."""
+_TEXT = pa.string()
+_SCHEMA = pa.schema(
+    [("seq", pa.int64()), ("part", pa.int32()), ("off", pa.int64()), ("model", _TEXT), ("reason", _TEXT)]
+    + [("detail", _TEXT), ("payload", pa.binary()), ("size", pa.int64())]
+)
+
+
+def refuse(cursor: Cursor, rows: Sequence[Refused], *, now_us: int) -> None:
+    """Store refused records inside the caller's transaction; payloads are cut to :data:`MAX_PAYLOAD`."""
+    if not rows:
+        return
+    columns = list(zip(*rows, strict=True))
+    columns[6] = tuple(payload[:MAX_PAYLOAD] for payload in columns[6])
+    arrays = [pa.array(column, f.type) for column, f in zip(columns, _SCHEMA, strict=True)]
+    cursor.register("refused", pa.Table.from_arrays(arrays, schema=_SCHEMA))
+    listed = ", ".join(_SCHEMA.names)
+    cursor.execute(
+        f"INSERT INTO quarantine ({listed}, at_us) SELECT {listed}, CAST(? AS BIGINT) FROM refused", [now_us]
+    )
+    cursor.unregister("refused")
+
+
+def trim(store: Store, cursor: Cursor, *, rows: int) -> None:
+    """Keep the newest ``rows`` refused records; the others stay counted."""
+    with store.write(cursor):
+        cursor.execute(
+            "DELETE FROM quarantine WHERE seq < (SELECT min(seq) FROM"
+            f" (SELECT seq FROM quarantine ORDER BY seq DESC LIMIT {rows}))"
+        )
 
 
 def listed(cursor: Cursor, *, reason: str | None = None, limit: int = 100) -> list[dict[str, Any]]:

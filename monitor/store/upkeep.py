@@ -6,8 +6,8 @@ from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, Store
 
 
-def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int) -> int:
-    """Delete windows that end by ``before_us``, events of no other window, and old quarantine rows.
+def expire(store: Store, cursor: Cursor, *, before_us: int) -> int:
+    """Delete windows that end by ``before_us``, events of no other window, and old messages.
 
     An event stays until every window that contains it has gone, so that a window that is asked again has all
     of its events. Returns the number of event rows deleted; they are counted per partition in the same
@@ -38,10 +38,6 @@ def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int
             " idx * split_part(m.windowing, '/', 2)::BIGINT + split_part(m.windowing, '/', 1)::BIGINT"
             f" <= {before_us}"
         )
-        cursor.execute(
-            "DELETE FROM quarantine WHERE seq < (SELECT min(seq) FROM"
-            f" (SELECT seq FROM quarantine ORDER BY seq DESC LIMIT {quarantine_rows}))"
-        )
         cursor.execute(f"DELETE FROM transitions WHERE at_us < {before_us}")
         cursor.execute(
             f"DELETE FROM outbox WHERE state IN ('delivered', 'dead') AND created_us < {before_us}"
@@ -49,12 +45,13 @@ def expire(store: Store, cursor: Cursor, *, before_us: int, quarantine_rows: int
     return deleted
 
 
-def violations(cursor: Cursor, models: list[int]) -> list[str]:
+def violations(cursor: Cursor) -> list[str]:
     """Check the books; return one sentence for each partition whose numbers do not add up.
 
     Every record read is landed, quarantined or ignored; every row landed is stored, was a duplicate, or has
     left retention.
     """
+    models = [row[0] for row in cursor.execute("SELECT id FROM models").fetchall()]
     stored = " UNION ALL ".join(
         f"SELECT part FROM {table(model)}" for model in models for table in (predictions_table, labels_table)
     )

@@ -8,9 +8,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from monitor.summaries import FloatArray, pack, unpack
+from monitor.summaries import FloatArray, IntArray, pack, unpack
 
 FOLDS = 3
+LEVELS = 64  # of probability
 BINS = 10  # of the calibration error, equal counts
 
 
@@ -23,8 +24,8 @@ class Calibrator:
     knots, probabilities
         float64[K]: between knots the line is straight, outside them constant. Knots 0 and 1 with
         probabilities 0 and 1 leave scores as they are.
-    rows
-        Labelled rows it was learnt on.
+    counts
+        int64[64]: labelled rows it was learnt on, by level of their probability, see :func:`levels`.
     calibrated
         Whether calibration lowered the error below, so that the map is not the identity.
     error_before, error_after
@@ -33,7 +34,7 @@ class Calibrator:
 
     knots: FloatArray
     probabilities: FloatArray
-    rows: int
+    counts: IntArray
     calibrated: bool
     error_before: float
     error_after: float
@@ -41,6 +42,11 @@ class Calibrator:
     def __call__(self, scores: FloatArray) -> FloatArray:
         """Return the probability of the positive class for each score."""
         return np.interp(scores, self.knots, self.probabilities)
+
+    @property
+    def rows(self) -> int:
+        """Labelled rows it was learnt on."""
+        return int(self.counts.sum())
 
     @classmethod
     def fit(cls, scores: FloatArray, truths: npt.NDArray[np.bool_]) -> Self:
@@ -70,17 +76,28 @@ class Calibrator:
         before, after = (calibration_error(p, labels) for p in (scores, held_out))
         identity = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
         knots, probabilities = _isotonic(scores, labels) if after < before else identity
-        return cls(knots, probabilities, len(scores), after < before, before, after)
+        counts = np.bincount(levels(np.interp(scores, knots, probabilities)), minlength=LEVELS)
+        return cls(knots, probabilities, counts, after < before, before, after)
 
     def to_bytes(self) -> bytes:
-        names = ("rows", "calibrated", "error_before", "error_after")
+        names = ("calibrated", "error_before", "error_after")
         header = {name: getattr(self, name) for name in names}
-        return pack("calibrator", header, knots=self.knots, probabilities=self.probabilities)
+        arrays = {"knots": self.knots, "probabilities": self.probabilities, "counts": self.counts}
+        return pack("calibrator", header, **arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         header, arrays = unpack("calibrator", data)
         return cls(**arrays, **header)
+
+
+def levels(probabilities: FloatArray) -> IntArray:
+    """Return the level, 0 to 63, of each probability: 64 equal intervals of [0, 1].
+
+    >>> levels(np.array([0.0, 0.5, 1.0]))
+    array([ 0, 32, 63])
+    """
+    return np.minimum((probabilities * LEVELS).astype(np.int64), LEVELS - 1)
 
 
 def calibration_error(probabilities: FloatArray, labels: FloatArray) -> float:

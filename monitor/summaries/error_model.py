@@ -76,7 +76,8 @@ class ErrorModel:
             for code, column in zip(codes, columns.values(), strict=True)
         ]
         fill = np.array(medians, dtype=np.float64)
-        spread = np.maximum(targets.std(0), np.finfo(np.float64).tiny)
+        spread = targets.std(0)
+        spread[spread == 0] = 1.0
         forest = RandomForestRegressor(TREES, max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0)
         forest.fit(_matrix(columns, tuple(columns), codes, fill), targets / spread)
         trees = [one.tree_ for one in forest.estimators_]

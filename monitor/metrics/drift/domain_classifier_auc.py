@@ -32,8 +32,8 @@ def domain_classifier_auc(pair: SamplePair) -> Outcome:
     the five AUCs. It sees what no single column shows: changed relations between features. 0.5 means the same
     distribution, 1 no overlap; chance puts drift-free windows on either side of 0.5. The 95 % interval is
     DeLong's for a fold, widened for their overlap by Nadeau and Bengio's rule (a little wide: it holds 0.5 in
-    97 % of drift-free windows). When it lies above 0.5, ``detail.top_features`` says how much AUC is lost when
-    a feature is shuffled.
+    97 % of drift-free windows). When it lies above 0.5, ``detail.top_features`` says how much AUC is lost
+    when a feature is shuffled.
 
     Examples
     --------

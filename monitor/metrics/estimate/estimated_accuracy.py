@@ -14,7 +14,8 @@ def estimated_accuracy(data: EstimateData) -> Outcome:
     be expected among them. Scores are calibrated by isotonic regression on the labelled reference where
     that lowers their calibration error; rows without a score are left out. In [0, 1]; 1 means all right.
     Interval: where the realised value of the same rows lies, by 1,000 draws of their labels; the
-    calibrator's own error is not in it. Under concept drift the estimate is wrong.
+    calibrator's own error counts by the reference's rows at each level of probability. Under concept
+    drift the estimate is wrong.
 
     Examples
     --------

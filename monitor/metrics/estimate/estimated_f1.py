@@ -16,8 +16,9 @@ def estimated_f1(data: EstimateData) -> Outcome:
     calibrated scores of rows is the number of positives to be expected among them. Scores are calibrated
     by isotonic regression on the labelled reference where that lowers their calibration error; rows
     without a score are left out. In [0, 1]; 1 means no false alarm and none missed. Interval: where the
-    realised value of the same rows lies, by 1,000 draws of their labels; the calibrator's own error is
-    not in it. Under concept drift the estimate is wrong.
+    realised value of the same rows lies, by 1,000 draws of their labels; the calibrator's own error
+    counts by the reference's rows at each level of probability. Under concept drift the estimate is
+    wrong.
 
     Examples
     --------

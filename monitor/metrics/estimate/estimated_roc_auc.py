@@ -21,8 +21,8 @@ def estimated_roc_auc(data: EstimateData) -> Outcome:
     are calibrated by isotonic regression on the labelled reference where that lowers their calibration
     error; rows without a score are left out. In [0, 1]; 1 means perfect ranking, 0.5 chance. Interval:
     where the realised value of the same rows lies, by the first-order effect of each label (infinitesimal
-    jackknife) on the logit scale; the calibrator's own error is not in it. Under concept drift the
-    estimate is wrong.
+    jackknife) on the logit scale; the calibrator's own error counts by the reference's rows at each level
+    of probability. Under concept drift the estimate is wrong.
 
     Examples
     --------
@@ -43,18 +43,22 @@ def estimated_roc_auc(data: EstimateData) -> Outcome:
         return Outcome.none("single_class", "only one class is to be expected", n=data.n)
     below = np.cumsum(negatives) - negatives / 2
     auc = float((positives * below).sum()) / pairs
-    error = _standard_error(positives, rows, below, auc)
+    error = _standard_error(data, positives, rows, below, auc)
     return data.described(auc, logit_normal(auc, error))
 
 
-def _standard_error(positives: FloatArray, rows: FloatArray, below: FloatArray, auc: float) -> float:
+def _standard_error(
+    data: EstimateData, positives: FloatArray, rows: FloatArray, below: FloatArray, auc: float
+) -> float:
     """Return the spread of the realised area around ``auc`` when labels follow their probabilities.
 
     A row that turns out positive instead of negative gains the negatives below it, loses the positives above
-    it, and changes the number of pairs.
+    it, and changes the number of pairs. Calibrated probabilities are off together, level by level.
     """
     m, n = float(positives.sum()), float((rows - positives).sum())
     above = m - np.cumsum(positives) + positives / 2
     gain = (below - above - auc * (n - m)) / (m * n)
-    share = np.divide(positives, rows, out=np.zeros_like(positives), where=rows > 0)
-    return math.sqrt(float((positives * (1 - share) * np.square(gain)).sum()))
+    held = rows > 0
+    share = positives[held] / rows[held]
+    labels = float((positives[held] * (1 - share) * np.square(gain[held])).sum())
+    return math.sqrt(labels + data.calibration_variance(share, rows[held] * gain[held]))
