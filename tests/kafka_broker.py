@@ -9,6 +9,7 @@ Set ``MODEL_MONITOR_TEST_KAFKA=host:port`` to use a broker that runs elsewhere (
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
@@ -180,6 +181,7 @@ class Broker(Cluster):
         self.port, self.sasl_port, controller = free_ports(3)
         super().__init__(f"127.0.0.1:{self.port}")
         self.process: subprocess.Popen[bytes] | None = None
+        atexit.register(self.close)
         self._java = [
             *("java", "-Xms128m", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=4"),
             *(f"-Dlog4j2.configurationFile={self.folder / 'log4j2.yaml'}", "-cp", f"{kafka_jars()}/*"),

@@ -109,8 +109,8 @@ def _window(
     versions = sorted(window["version"].unique())
     slices = [("*", "", window)]
     slices += [(v, "", window[window["version"] == v]) for v in versions if len(versions) > 1]
-    segment = model.segment
-    slices += [("*", f"{segment}={v}", part) for v, part in window.groupby(segment, dropna=True)]
+    for segment in filter(None, [model.segment]):
+        slices += [("*", f"{segment}={v}", part) for v, part in window.groupby(segment, dropna=True)]
     for version, name, part in slices:
         if not name:
             for metric, feature, expected in _columns(part, reference, model):
@@ -161,7 +161,7 @@ def _numeric(reference: pd.Series, current: pd.Series, model: Model) -> Iterator
     distance = stats.wasserstein_distance(before, now) / before.std()
     same = few and np.isin(now, before).all()
     # exact at cut points, straight lines between them: coarse ones where they are few
-    yield "wasserstein", Expected(distance, SUMS if same else 2e-2 if few else 2e-3)
+    yield "wasserstein", Expected(distance, SUMS if same else 2e-2 if few else max(2e-3, distance / 100))
     outside = (now < before.min()) | (now > before.max())
     yield "out_of_range_ratio", Expected(float(outside.mean()), n=len(now))
     yield "missing_ratio", Expected(1 - len(now) / n if len(now) < n else 0.0, n=n)

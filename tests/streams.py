@@ -46,12 +46,12 @@ models:
     positive_class: "1"
     reference: {{path: {reference}}}
     window: {{size: 1h, every: {every}, lateness: 1m, label_wait: 2h, min_label_coverage: 0.2}}
-    segments: [plan]
+    segments: {segments}
     checks:
       drift: {{}}
       quality: {{}}
       performance: {{}}
-      fairness: {{sensitive: [sex, region], intersections: [[sex, region]], min_group_size: 20}}
+      fairness: {{{fairness}, min_group_size: 20}}
     alerts:
       - {{name: drifted, metric: psi, feature: d0, above: 0.1}}
       - {{name: inaccurate, metric: accuracy, below: 0.9}}
@@ -233,16 +233,20 @@ def raw_batch(
 
 def write_config(
     folder: Path, *, source: str, predictions: str, feedback: str, rows: int = 20_000, every: str = "1h",
-    tick: str = "1s", store: str = "monitor.duckdb", name: str = "config.yaml",
+    tick: str = "1s", store: str = "monitor.duckdb", name: str = "config.yaml", light: bool = False,
 ) -> Path:  # fmt: skip
-    """Write the reference and the configuration of the stream's model; return the configuration's path."""
+    """Write the reference and the configuration of the stream's model; return the configuration's path.
+
+    A ``light`` one has no segments and one sensitive attribute only, so that windows are asked quickly.
+    """
     path = folder / "reference.parquet"
     if not path.exists():
         reference(rows).to_parquet(path)
     features = "{" + ", ".join(f"{n}: {k}" for n, k in FEATURES.items()) + "}"
     text = CONFIG.format(
         store=store, tick=tick, source=source, predictions=predictions, feedback=feedback, features=features,
-        reference=path.name, every=every,
+        reference=path.name, every=every, segments="[]" if light else "[plan]",
+        fairness="sensitive: [sex]" if light else "sensitive: [sex, region], intersections: [[sex, region]]",
     )  # fmt: skip
     (folder / name).write_text(text)
     return folder / name

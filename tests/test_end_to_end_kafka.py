@@ -28,11 +28,11 @@ class Topics:
         self.predictions, self.feedback = unique("predictions"), unique("feedback")
         for topic, logs in self.logs().items():
             cluster.create_topic(topic, partitions=len(logs))
-        source = (
-            f'{{kind: kafka, bootstrap_servers: "{cluster.bootstrap}", client: {client}, idle_timeout: 4s}}'
-        )
+        where = f'bootstrap_servers: "{cluster.bootstrap}", client: {client}, idle_timeout: 4s'
         streams = {"predictions": f"topic: {self.predictions}", "feedback": f"topic: {self.feedback}"}
-        self.config = write_config(folder, source=source, rows=50_000, tick="2s", **streams)
+        self.config = write_config(
+            folder, source="{kind: kafka, " + where + "}", rows=50_000, tick="2s", **streams
+        )
 
     def logs(self) -> dict[str, list[list[bytes]]]:
         return {self.predictions: self.scenario.predictions, self.feedback: self.scenario.feedback}

@@ -98,6 +98,18 @@ def test_the_realised_value_lies_in_the_interval_of_95_of_100_windows(rows: int)
     assert all(0.93 <= n / windows <= 0.97 for n in inside.values()), inside
 
 
+def test_a_small_reference_gives_intervals_wide_enough_for_its_own_error() -> None:
+    rng, inside, windows = np.random.default_rng(12), 0, 100
+    for seed in range(windows):
+        known, scores = rng.beta(2, 3, 1000), rng.beta(2, 3, 5000)
+        calibrator = Calibrator.fit(known, rng.random(1000) < known**2)
+        truth, chosen = rng.random(5000) < scores**2, scores > 0.6
+        data = expected(texts(chosen), scores.tolist(), calibrator=calibrator, seed=seed)
+        outcome = ask("estimated_accuracy", data)
+        inside += outcome.lower <= accuracy_score(truth, chosen) <= outcome.upper
+    assert inside >= 85  # 95 but for the fit to its own rows; with the draws of labels alone it is below 60
+
+
 def test_the_estimate_is_unbiased_for_the_accuracy_that_labels_give() -> None:
     rng = np.random.default_rng(3)
     differences = []

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import pdist
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
@@ -18,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from monitor.metrics import Outcome, find, metrics
 from monitor.metrics.drift.domain_classifier_auc import auc
 from monitor.metrics.drift.reconstruction_error import components, distances
-from monitor.metrics.encoding import points, tree_columns
 from monitor.metrics.examples import rows
 from monitor.metrics.samples import SamplePair
 
@@ -105,9 +104,9 @@ def test_more_missing_values_or_another_mix_of_categories_are_told_apart(what: s
 
 def test_without_drift_the_interval_holds_one_half_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
-    found = [ask("domain_classifier_auc", rows(side(rng, 120), side(rng, 80), seed=i)) for i in range(60)]
+    found = [ask("domain_classifier_auc", rows(side(rng, 120), side(rng, 80), seed=i)) for i in range(40)]
     held = sum(f.lower <= 0.5 <= f.upper for f in found if f.lower is not None and f.upper is not None)
-    assert stats.binom.cdf(held, 60, 0.95) > 0.001
+    assert stats.binom.cdf(held, 40, 0.95) > 0.001
     assert np.mean([f.value for f in found]) == pytest.approx(0.5, abs=0.025)
 
 
@@ -284,25 +283,6 @@ def test_a_wide_embedding_without_drift_is_not_told_apart_and_a_shifted_one_is()
     shifted = rows({"e": list(x)}, {"e": list(y + np.float32(0.3))})
     assert value("domain_classifier_auc", shifted) > 0.9
     assert shifted.tree_columns["e"][0].shape == (800, 33)
-
-
-def test_embeddings_of_another_length_or_with_gaps_are_missing() -> None:
-    reference = [[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]]
-    pair = rows({"e": [*reference, [1.0]]}, {"e": [[1.0, None], None, [3.0, 4.0]]})
-    left, right = tree_columns(*(t["e"] for t in (pair.reference, pair.current)))
-    assert np.isnan(left).any(axis=1).tolist() == [False, False, False, True]
-    assert np.isnan(right).any(axis=1).tolist() == [True, True, False]
-
-
-def test_each_feature_weighs_the_same_two_random_rows_are_two_apart() -> None:
-    rng = np.random.default_rng(17)
-    many = side(rng, 2000) | {"e": list(rng.normal(0, 9, size=(2000, 20)).astype(np.float32))}
-    pair = rows(many, {k: list(v)[:1] for k, v in many.items()})  # type: ignore[call-overload]
-    assert pair.reference is not None
-    for name, most in {"a": 2.0, "b": 2.0, "gaps": 2.1, "plan": 1.4, "e": 2.0}.items():
-        left, _ = points(pair.reference[name], pair.current[name])
-        apart = squareform(pdist(left, "sqeuclidean"))[np.triu_indices(2000, 1)].mean()
-        assert 0.6 * most < apart < 1.02 * most, name
 
 
 def test_they_are_the_metrics_of_samples() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from in_process import PREDICTIONS, SMALL, InProcess, prediction
 from scipy import stats
@@ -20,7 +19,6 @@ from monitor import config
 from monitor.build import plan
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.reference import Reference, ReferenceFile
-from monitor.engine.sample import sample_columns
 from monitor.errors import ConfigError
 from monitor.lift import feature_pairs
 from monitor.types import ChecksSpec, Kind, ModelSpec
@@ -209,20 +207,6 @@ def test_results_are_the_same_whatever_order_the_events_came_in(tmp_path: Path) 
     assert any(r["metric"] == "domain_classifier_auc" and r["state"] == "ok" for r in answers[0])
 
 
-def test_a_windows_sample_is_of_the_smallest_ids_and_uniform() -> None:
-    events = [{"age": float(i), "plan": "gold", "bio": "x", "emb": [1.0]} for i in range(3000)]
-    core = monitored_window(events, None)
-    query = WindowQuery(core.cursor, SPEC, 1, core.answers[0].window)
-    columns = sample_columns(FEATURES)
-    sample = query.sample(Slice(), columns, 500)
-    by_id = [age for (age,) in core.rows('SELECT "n:age" FROM predictions_1 ORDER BY id LIMIT 500')]
-    assert sample["age"].to_pylist() == by_id and sample["emb"][0].as_py() == [1.0]
-    assert stats.kstest(by_id, stats.uniform(0, 3000).cdf).pvalue > 0.001
-    assert query.sample(Slice(), columns, 10**6).num_rows == 3000
-    assert query.sample(Slice(version="none such"), columns, 5).num_rows == 0
-    assert query.sample(Slice(segment=("plan", "gold")), columns, 5).num_rows == 5
-
-
 def test_a_references_sample_is_bounded_uniform_and_survives_storage(tmp_path: Path) -> None:
     events = [{"age": float(i), "plan": "gold", "bio": "a b", "emb": [0.5, i]} for i in range(4000)]
     reference = reference_of(events, tmp_path, sample=700)
@@ -279,6 +263,16 @@ def test_alerts_may_name_what_is_made_of_a_feature(tmp_path: Path) -> None:
         config.load(configured(tmp_path, "{bio: text, emb: embedding}", wrong))
 
 
+def test_an_alert_on_whole_rows_needs_them_to_be_compared(tmp_path: Path) -> None:
+    path = configured(tmp_path, "{emb: embedding}", "    alerts: [{name: a, metric: mmd, above: 0.1}]\n")
+    assert plan(config.load(path))
+    path.write_text(path.read_text().replace("{multivariate: true}", "{}"))
+    with pytest.raises(
+        ConfigError, match="metric: 'mmd' compares whole rows, which is off; set checks.drift"
+    ):
+        config.load(path)
+
+
 @pytest.mark.parametrize(
     ("features", "more", "message"),
     [
@@ -296,10 +290,3 @@ def test_what_texts_and_embeddings_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(config.load(configured(tmp_path, features, more)))
-
-
-def test_samples_hold_numbers_text_and_vectors() -> None:
-    core = monitored_window(population(np.random.default_rng(7), 5), None)
-    query = WindowQuery(core.cursor, SPEC, 1, core.answers[0].window)
-    types = query.sample(Slice(), sample_columns(FEATURES), 5).schema.types
-    assert types[:3] == [pa.float64(), pa.string(), pa.float64()] and pa.types.is_list(types[-1])

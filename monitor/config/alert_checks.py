@@ -26,7 +26,7 @@ def alert_problems(alert: Alert, model: Model, attributes: list[str], declared: 
         What the file has at a location inside the model.
     """
     checks = declared(("checks",))
-    yield from _metric(alert, checks, bool(declared(("feedback",))))
+    yield from _metric(alert, model, checks, bool(declared(("feedback",))))
     features = declared(("features",))
     if isinstance(model.features, dict):
         names = [*features, *(n for n in monitored_names(model.features) if n not in features)]
@@ -46,8 +46,8 @@ def alert_problems(alert: Alert, model: Model, attributes: list[str], declared: 
     yield from _bounds(alert)
 
 
-def _metric(alert: Alert, checks: list[str], feedback: bool) -> Found:
-    from monitor.metrics import check_of, metric_names, needs_labels
+def _metric(alert: Alert, model: Model, checks: list[str], feedback: bool) -> Found:
+    from monitor.metrics import check_of, find, metric_names, needs_labels
 
     if alert.metric not in (names := metric_names()):
         yield ("metric",), unknown("metric", alert.metric, sorted(names))
@@ -58,6 +58,13 @@ def _metric(alert: Alert, checks: list[str], feedback: bool) -> Found:
                 f"{alert.metric!r} belongs to check {check!r}, which is off; turn it on under checks "
                 f"(on: {listed(checks)})"
             ),
+        )
+    elif find(alert.metric).subject == "sample" and not (
+        model.checks.drift and model.checks.drift.multivariate
+    ):
+        yield (
+            ("metric",),
+            f"{alert.metric!r} compares whole rows, which is off; set checks.drift.multivariate to true",
         )
     elif needs_labels(alert.metric) and not feedback:
         yield ("metric",), f"{alert.metric!r} needs labels, and the model has no feedback; give feedback"

@@ -138,7 +138,7 @@ class WindowQuery:
         listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
         return _arrow(
             self.cursor,
-            f"SELECT {listed} FROM {self._predictions} WHERE {where} AND id <= {last or 0}::UHUGEINT"
+            f"SELECT {listed} FROM {self._predictions} WHERE {where} AND id <= '{last or 0}'::UHUGEINT"
             " ORDER BY id",
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -41,6 +42,7 @@ _GONE = {
     *(KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION),
     *(KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError.UNKNOWN_TOPIC_ID),
 }
+CLOSE_S = 1.5
 _NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"  # what brokers before 2.8 amount to
 
 
@@ -96,7 +98,7 @@ class ConfluentClient:
 
     def __init__(self, name: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
         self._topics, self._commits = list(topics), bool(settings.group_id)
-        self._failure = ""
+        self._failure, self._closed = "", False
         self._options = consumer_options(name, settings) | {"error_cb": self._on_error}
         try:
             self._consumer = Consumer(self._options, logger=log)
@@ -198,7 +200,7 @@ class ConfluentClient:
                 probe.assign([Assigned(*partition, offset)])
                 messages = probe.consume(1, timeout_s)
         finally:
-            probe.close()
+            _close(probe)
         if not messages:
             raise Unreachable(self._failure or "the broker did not answer in time")
         error = messages[0].error()
@@ -216,8 +218,23 @@ class ConfluentClient:
                 )
 
     def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            _close(self._consumer)
+
+
+def _close(consumer: Consumer) -> None:
+    """Close on a thread: after a broken batch librdkafka 2.16 sometimes never returns from it."""
+
+    def close() -> None:
         with contextlib.suppress(KafkaException, RuntimeError):
-            self._consumer.close()
+            consumer.close()
+
+    closing = threading.Thread(target=close, name="kafka-close", daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    if closing.is_alive():
+        log.warning("librdkafka did not close its consumer within %s s; it is left behind", CLOSE_S)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,8 @@ def reconstruction_error(pair: SamplePair) -> Outcome:
     is compared with that of the other half, in units of the standard error that its 20 chunks suggest for so
     many rows. 0 means no difference; without drift it is t-distributed with 19 degrees of freedom, and
     ``detail.critical`` is what its size stays below with probability 1 - alpha. Changed correlations show
-    here first; a negative value means rows closer to the components than before.
+    here first; a negative value means rows closer to the components than before. With numbers of very heavy
+    tails (Cauchy's) the critical value is passed more often than that.
 
     Examples
     --------
