@@ -202,7 +202,10 @@ class _Run:
     def _features(self, part: Slice) -> None:
         entries = self._entries("column")
         for name, pair in feature_pairs(self.query, self.reference, part, self.panes):
+            wanted = self.spec.checks.drift_columns
             for entry in entries:
+                if entry.check == "drift" and wanted is not None and not _within(name, wanted):
+                    continue
                 outcome = self._column(part, entry, "feature", name, pair)
                 if part == Slice() and outcome and entry.name in ("ks_pvalue", "chi2_pvalue"):
                     self.pvalues |= {name: outcome.value} if outcome.value is not None else {}
@@ -287,6 +290,11 @@ class _Run:
         asked = (self.spec.name, part.version, part.segment, window.start_us, window.end_us, *key)
         digest = hashlib.sha256(repr(asked).encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def _within(name: str, wanted: Sequence[str]) -> bool:
+    """Tell whether a column is one of the wanted features or derived from one (``bio.length``)."""
+    return any(name == one or name.startswith(f"{one}.") for one in wanted)
 
 
 def _guarded(compute: Callable[[], T]) -> T | Outcome:

@@ -95,8 +95,7 @@ def _checks(model: cfg.Model) -> ChecksSpec:
     if checks.drift:
         drift = checks.drift
         spec = replace(spec, bins=drift.bins, alpha=drift.alpha, multivariate=drift.multivariate)
-    if checks.performance:
-        spec = replace(spec, min_samples=checks.performance.min_samples)
+        spec = replace(spec, drift_columns=drift.columns)
     if fair := checks.fairness:
         sensitive = (*((name,) for name in fair.sensitive), *fair.intersections)
         spec = replace(

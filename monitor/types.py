@@ -213,7 +213,7 @@ class ChecksSpec:
     sensitive: tuple[tuple[str, ...], ...] = ()  # one tuple per attribute, longer ones are intersections
     min_group_size: int = 50
     privileged: Mapping[str, str] = field(default_factory=dict)
-    min_samples: int = 30
+    drift_columns: tuple[str, ...] | None = None  # features whose drift is asked; None: all
 
 
 @dataclass(frozen=True, slots=True)

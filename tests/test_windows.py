@@ -244,3 +244,13 @@ def test_a_failing_column_fails_alone() -> None:
     core.turn(NOW_US)
     assert core.value("accuracy") == 0.5
     assert {r["metric"] for r in core.results() if r["state"] == "failed"} == set()
+
+
+def test_drift_is_asked_of_the_columns_named_and_quality_of_all(reference_file: ReferenceFile) -> None:
+    spec = replace(PLAIN, checks=replace(PLAIN.checks, drift_columns=("plan",)))
+    core = InProcess(spec, reference=reference_file.profile(spec.features, task="binary"))
+    core.land({PREDICTIONS: [prediction("a")]})
+    core.turn()
+    asked = {(row["metric"], row["feature"]) for row in core.results()}
+    assert ("psi", "plan") in asked and ("psi", "age") not in asked
+    assert {("missing_ratio", "age"), ("missing_ratio", "plan")} <= asked

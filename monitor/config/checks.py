@@ -31,21 +31,14 @@ class Drift(Section):
     """Bins of numeric columns for `psi` and `js_distance`, cut at the reference's quantiles."""
     alpha: Probability = 0.01
     """Chance, without drift, that a window reaches a critical value such as `psi_critical`."""
-    min_samples: Count = 100
-    """Windows with fewer rows give `insufficient_samples`."""
     multivariate: Switch = False
     """Also compare the features together: `domain_classifier_auc`, `mmd`, `reconstruction_error`."""
     columns: Names | None = None
-    """Features to compare; by default all."""
+    """Features whose distributions are compared; by default all."""
 
 
 class Performance(Section):
     """Predictions against labels."""
-
-    average: Literal["macro", "weighted", "micro"] = "macro"
-    """How a multiclass precision, recall and f1 is averaged over classes."""
-    min_samples: Count = 30
-    """Windows with fewer labelled rows give `insufficient_samples`."""
 
 
 class Fairness(Section):
