@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from monitor.engine.duckdb import WindowQuery
-from monitor.engine.reference import ReferenceFile
 from monitor.evaluate import evaluate
+from monitor.reference.profile import ReferenceFile
 from monitor.store.schema import predictions_table
 from monitor.store.store import Store
 from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec

@@ -12,8 +12,8 @@ from pathlib import Path
 from monitor import config as cfg
 from monitor.actions.webhook import Endpoint
 from monitor.cycle import Monitored
-from monitor.engine.reference import Reference
 from monitor.errors import ConfigError, MonitorError
+from monitor.reference.profile import Reference
 from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security, open_kafka
 from monitor.specs import alert_rule, event_map, model_spec, not_available, retrain_rule

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.build import Plan
-from monitor.engine.reference import Column
+from monitor.reference.profile import Column
 from monitor.summaries.numeric import NumericSummary
 
 

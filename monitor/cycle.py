@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from monitor.actions.payload import message_id, retrain_body
 from monitor.engine.duckdb import WindowQuery
-from monitor.engine.reference import Reference
 from monitor.evaluate import Evaluation, evaluate, follows_labels
+from monitor.reference.profile import Reference
 from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
 from monitor.store.outbox import enqueue

@@ -16,7 +16,6 @@ import numpy as np
 
 from monitor.decode.columns import column_of
 from monitor.engine.duckdb import Slice, WindowQuery
-from monitor.engine.reference import Reference
 from monitor.lift import (
     estimate_data,
     feature_pairs,
@@ -40,6 +39,7 @@ from monitor.metrics import (
 )
 from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.registry import Subject
+from monitor.reference.profile import Reference
 from monitor.types import Result, Window
 
 MAX_VERSIONS = 20

@@ -85,9 +85,14 @@ class Ingest:
         return self.source.status()
 
     def idle(self, partition: Partition, status: SourceStatus) -> bool:
-        """Tell whether the partition should hold no watermark back: halted, or read to its end and silent."""
+        """Tell whether the partition should hold no watermark back: halted, or read to its end and silent.
+
+        While the source cannot be reached nobody knows whether it is silent.
+        """
         if partition in status.halted:
             return True
+        if not status.connected:
+            return False
         last = self._last_seen_s.get(partition, self._started_s)
         silent = self.clock.monotonic_s() - last >= self.idle_timeout_s
         return silent and partition in status.caught_up and self._batches.empty() and not self.paused
@@ -100,6 +105,9 @@ class Ingest:
                 batch = self.source.poll(POLL_S)
                 self.progress_s["read"] = self.clock.monotonic_s()
                 if batch is None:
+                    if not self.source.status().connected:  # silence is counted from when it is back
+                        self._started_s = self.clock.monotonic_s()
+                        self._last_seen_s.clear()
                     continue
                 for partition in batch.partitions:
                     self._last_seen_s[partition] = self.clock.monotonic_s()

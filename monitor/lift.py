@@ -10,14 +10,14 @@ import numpy as np
 from monitor.decode.columns import feature_column, quote, stored_columns
 from monitor.decode.derived import EMBEDDING, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
-from monitor.engine.learn import as_columns, model_inputs
-from monitor.engine.reference import Column, Reference
 from monitor.engine.rows import class_scores, group_errors, predicted_scores
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.group_errors import GroupErrorData, GroupErrors
 from monitor.metrics.samples import SamplePair
+from monitor.reference.learn import as_columns, model_inputs
+from monitor.reference.profile import Column, Reference
 from monitor.summaries import FloatArray
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from

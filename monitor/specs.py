@@ -8,9 +8,9 @@ from dataclasses import replace
 from monitor import config as cfg
 from monitor.decode import format_names
 from monitor.decode.derived import derived_names
-from monitor.engine.learn import learn
-from monitor.engine.reference import ROLES, Reference, ReferenceFile
 from monitor.errors import ConfigError
+from monitor.reference.learn import learn
+from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.rules.alerts import AlertRule
 from monitor.rules.retrain import RetrainRule, parse_condition
 from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec

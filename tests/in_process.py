@@ -13,7 +13,7 @@ from streams import HOUR_US, START_US, raw_batch
 from monitor import config
 from monitor.build import monitored, plan
 from monitor.cycle import Answer, Cycle, Monitored, turn
-from monitor.engine.reference import Reference
+from monitor.reference.profile import Reference
 from monitor.store.landing import LandReport, Route, land
 from monitor.store.results import read_results
 from monitor.store.settle import Settled

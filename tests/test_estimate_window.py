@@ -18,9 +18,9 @@ from streams import HOUR_US, START_US
 from monitor import config
 from monitor.build import plan
 from monitor.engine import duckdb as engine
-from monitor.engine.learn import learn
-from monitor.engine.reference import Reference, ReferenceFile
 from monitor.errors import ConfigError
+from monitor.reference.learn import learn
+from monitor.reference.profile import Reference, ReferenceFile
 from monitor.store.results import read_results
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.error_model import ErrorModel

@@ -18,9 +18,9 @@ from scipy.spatial.distance import cosine
 from monitor import config
 from monitor.build import plan
 from monitor.engine.duckdb import Slice, WindowQuery
-from monitor.engine.reference import Reference, ReferenceFile
 from monitor.errors import ConfigError
 from monitor.lift import feature_pairs
+from monitor.reference.profile import Reference, ReferenceFile
 from monitor.types import ChecksSpec, Kind, ModelSpec
 
 FEATURES: dict[str, Kind] = {"age": "numeric", "plan": "categorical", "bio": "text", "emb": "embedding"}

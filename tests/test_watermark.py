@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from daemon_process import until
 from hypothesis import given
 from hypothesis import strategies as st
+from in_process import NOW_US, SMALL, prediction
 
+from monitor.ingest import Ingest
+from monitor.sources.memory import MemorySource
+from monitor.store.landing import Route
+from monitor.store.store import Store
+from monitor.time import ManualClock
 from monitor.watermark import PartitionProgress, watermark
 
 IDLE, SPEAKS = True, False
@@ -43,6 +50,36 @@ def test_a_partition_that_wakes_with_old_data_does_not_turn_event_time_back() ->
 
 def test_a_clock_set_back_does_not_turn_event_time_back() -> None:
     assert mark((500, IDLE), previous=940, clock=100) == 940
+
+
+def test_while_a_source_is_away_no_partition_is_idle_and_silence_counts_from_its_return() -> None:
+    source, clock, store = MemorySource("events"), ManualClock(NOW_US), Store(None)
+    store.register(SMALL)
+    routes = {"p": [Route(SMALL, frozenset({"prediction"}))]}
+    partition = source.append("p", "0", [prediction("a")])
+    ingest = Ingest("events", source, routes, store, clock, idle_timeout_s=60.0)
+    ingest.start()
+
+    def idle() -> bool:
+        return ingest.idle(partition, ingest.status())
+
+    try:
+        until(lambda: store.positions("events"), 10)
+        assert not idle()
+        clock.advance(61)
+        until(idle, 5)
+        source.disconnect()
+        assert not idle()
+        for seconds in (600, 1):  # the second poll begins when the first has been dealt with
+            clock.advance(seconds)
+            until(lambda: ingest.progress_s["read"] == clock.monotonic_s(), 5)
+        source.reconnect()
+        assert not idle()
+        clock.advance(61)
+        until(idle, 5)
+    finally:
+        ingest.stop()
+        store.close()
 
 
 STEPS = st.lists(

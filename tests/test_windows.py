@@ -17,7 +17,7 @@ from in_process import FEEDBACK, NOW_US, PREDICTIONS, SMALL, InProcess, feedback
 from streams import CATEGORICAL, HOUR_US, NUMERIC, START_US, Scenario, generate, write_config
 
 from monitor.engine import duckdb as engine
-from monitor.engine.reference import ReferenceFile
+from monitor.reference.profile import ReferenceFile
 from monitor.types import ChecksSpec, Partition, WindowSpec
 
 MINUTE_US = 60_000_000

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.decode.columns import feature_column, literal, quote, whole_number
-from monitor.engine.reference import ReferenceFile
 from monitor.errors import ReferenceDataError
+from monitor.reference.profile import ReferenceFile
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.error_model import ErrorModel
 from monitor.types import Kind, Task
