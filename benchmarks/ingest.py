@@ -29,7 +29,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from monitor.ingest import Ingest
-from monitor.sources.kafka import KafkaSettings, open_kafka
+from monitor.sources.kafka import KafkaSettings
+from monitor.sources.kafka_open import open_kafka
 from monitor.store.landing import Route
 from monitor.store.store import Store
 from monitor.time import SystemClock, to_rfc3339

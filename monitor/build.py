@@ -15,7 +15,8 @@ from monitor.cycle import Monitored
 from monitor.errors import ConfigError, MonitorError
 from monitor.reference.profile import Reference
 from monitor.sources import Source
-from monitor.sources.kafka import KafkaSettings, Security, open_kafka
+from monitor.sources.kafka import KafkaSettings, Security
+from monitor.sources.kafka_open import open_kafka
 from monitor.specs import alert_rule, event_map, model_spec, not_available, retrain_rule
 from monitor.store.landing import Route
 from monitor.store.store import Store

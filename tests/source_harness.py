@@ -12,7 +12,8 @@ from kafka_broker import Cluster, produce, unique
 
 from monitor.sources import Source
 from monitor.sources.files import FilesSource
-from monitor.sources.kafka import KafkaSettings, open_kafka
+from monitor.sources.kafka import KafkaSettings
+from monitor.sources.kafka_open import open_kafka
 from monitor.sources.memory import MemorySource
 from monitor.types import Partition, Position, RawBatch, Rejected
 

@@ -13,7 +13,8 @@ from kafka_broker import PASSWORD, USER, Broker, Cluster, admin, produce, quiet,
 from source_harness import Log, read, read_to_end
 
 from monitor.sources import Source
-from monitor.sources.kafka import KafkaSettings, Security, open_kafka
+from monitor.sources.kafka import KafkaSettings, Security
+from monitor.sources.kafka_open import open_kafka
 from monitor.types import Partition
 
 # kafka-python leaves the socket of a refused connection to the garbage collector.

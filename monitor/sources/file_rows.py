@@ -106,34 +106,11 @@ class CsvReader:
         self, data: bytes, spans: list[tuple[int, int]], offset: int, refused: list[Refused]
     ) -> tuple[list[pa.Table], list[tuple[int, int]]]:
         """Parse rows; where a block is not UTF-8, halve it until the guilty rows stand alone."""
-        import pyarrow.csv as pacsv
-
         if not spans:
             return [], []
         assert self._header is not None
-        bad: dict[int, str] = {}
-
-        def invalid(row: Any) -> str:
-            bad[row.number - 1] = (
-                f"the row has {row.actual_columns} columns; the header has {row.expected_columns}"
-            )
-            return "skip"
-
-        text = b"".join([data[a:b] for a, b in spans])
-        names = self._header
         try:
-            table = pacsv.read_csv(
-                pa.BufferReader(text),
-                read_options=pacsv.ReadOptions(
-                    column_names=names, use_threads=False, block_size=len(text) + 1
-                ),
-                parse_options=pacsv.ParseOptions(
-                    newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=invalid
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
-                ),
-            )
+            table, bad = _parse_rows(b"".join([data[a:b] for a, b in spans]), self._header)
         except pa.ArrowInvalid as error:
             if len(spans) == 1:
                 payload = data[slice(*spans[0])]
@@ -218,6 +195,31 @@ class ParquetReader:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _parse_rows(text: bytes, names: list[str]) -> tuple[pa.Table, dict[int, str]]:
+    """Return the sound rows, every cell as text, and what is wrong with the others by their number."""
+    import pyarrow.csv as pacsv
+
+    bad: dict[int, str] = {}
+
+    def invalid(row: Any) -> str:
+        bad[row.number - 1] = (
+            f"the row has {row.actual_columns} columns; the header has {row.expected_columns}"
+        )
+        return "skip"
+
+    table = pacsv.read_csv(
+        pa.BufferReader(text),
+        read_options=pacsv.ReadOptions(column_names=names, use_threads=False, block_size=len(text) + 1),
+        parse_options=pacsv.ParseOptions(
+            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=invalid
+        ),
+        convert_options=pacsv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, null_values=[""]
+        ),
+    )
+    return table, bad
 
 
 def _record_ends(data: bytes) -> Any:

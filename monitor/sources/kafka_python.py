@@ -226,9 +226,12 @@ class KafkaPythonClient:
 
     def close(self) -> None:
         self._stop.set()
-        if not self._ready.is_set() and self._net is not None:
-            self._net.close()  # ends the attempt that is under way
-        self._opener.join(1.0)
+        give_up = time.monotonic() + 1.0
+        while self._opener.is_alive() and not self._ready.is_set() and time.monotonic() < give_up:
+            if self._net is not None:
+                with contextlib.suppress(RuntimeError):  # its thread has not started yet
+                    self._net.close()  # ends the attempt that is under way
+            self._opener.join(0.1)
         with self._lock:
             consumers = [c for c in (self._consumer, self._probe) if c is not None]
         for consumer in consumers:
