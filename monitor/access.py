@@ -100,8 +100,8 @@ def retry_refused(plan: Plan, *, reason: str | None) -> tuple[int, int, int]:
             mine = [row for row in whole if row[1] == part]
             partition = by_number[part]
             columns = {
-                "part": [0] * len(mine), "off": [row[2] for row in mine], "record_us": [None] * len(mine),
-                "value": [row[4] for row in mine],
+                "part": [0] * len(mine), "off": [row[2] for row in mine],
+                "record_us": [row[6] for row in mine], "value": [row[4] for row in mine],
             }  # fmt: skip
             batch = RawBatch((partition,), pa.table(columns, schema=RAW_SCHEMA), {})
             routes = plan.routes.get(partition.source, {})

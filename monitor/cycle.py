@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.actions.payload import message_id, retrain_body
+from monitor.decode.derived import monitored_names
 from monitor.engine.duckdb import WindowQuery
 from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.reference.profile import Reference
-from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing
+from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing, watches
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
 from monitor.store.outbox import enqueue
 from monitor.store.results import (
@@ -82,9 +83,12 @@ class Cycle:
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
         model = monitored.model
         states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]
-        names = {rule.name for rule in monitored.alerts}
+        rules = {rule.name: rule for rule in monitored.alerts}
+        columns = {"", *monitored_names(monitored.spec.features)}
         self.states: dict[tuple[str, Series], AlertState] = {
-            (s.alert, s.series): s for s in states if s.alert in names
+            (s.alert, s.series): s
+            for s in states
+            if s.alert in rules and watches(rules[s.alert], s.series) and s.series[3] in columns
         }
         retrain = read_states(cursor, "retrain_states", model)
         self.retrain = RetrainState.from_json(retrain[0]) if retrain else RetrainState()
@@ -121,7 +125,12 @@ class Cycle:
     def ask(self, due: Due, *, now_us: int, as_of_us: int | None = None) -> Answer:
         """Evaluate one window, step the rules, decide, and commit it all."""
         monitored, window = self.monitored, self.monitored.spec.window.at(due.index)
-        query = WindowQuery(self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us)
+        settled = self.cursor.execute(
+            "SELECT settled_seq FROM models WHERE id = ?", [monitored.model]
+        ).fetchall()
+        query = WindowQuery(
+            self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us, upto_seq=settled[0][0]
+        )
         evaluation = evaluate(
             query,
             monitored.reference,

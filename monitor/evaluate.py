@@ -40,7 +40,7 @@ from monitor.metrics import (
 from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.registry import Subject
 from monitor.reference.profile import Reference
-from monitor.types import Result, Window
+from monitor.types import ALL_VERSIONS, Result, Window
 
 MAX_VERSIONS = 20
 MAX_SEGMENTS = 50
@@ -109,7 +109,7 @@ def _slices(query: WindowQuery) -> Iterator[Slice]:
     yield Slice()
     versions = query.values("version", limit=MAX_VERSIONS)
     if len(versions) > 1:
-        yield from (Slice(version=name) for name in sorted(versions))
+        yield from (Slice(version=name) for name in sorted(versions) if name != ALL_VERSIONS)
     for name in query.spec.segments:
         values = query.values(column_of(query.spec, name), limit=MAX_SEGMENTS)
         yield from (Slice(segment=(name, value)) for value in sorted(values))

@@ -203,9 +203,8 @@ class _Simulation:
                 t for b in range(index, index + self.span) for t in by_bucket.get(b, ())
             ):
                 labelled += count
-                if labelled >= needed:
+                if labelled >= needed:  # every such tick: some of those labels may be withdrawn
                     agenda.at[max(tick, closing)].add(index)
-                    break
         return agenda
 
     def _last_tick(self, newest: int, changes: dict[int, set[int]]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from monitor import config as cfg
@@ -38,7 +38,7 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         named = {*model.segments, *(a for one in checks.sensitive for a in one)}
         others = named & (set(file.mapped) - set(ROLES))
         features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
-    _refuse_twins(features)
+    _refuse_twins([*features, *model.segments, *(a for one in checks.sensitive for a in one)])
     _refuse_mistaken(features, {*model.segments, *(a for one in checks.sensitive for a in one)})
     sample = model.reference.sample if model.reference else 0
     reference = file.profile(features, task=model.task, sample=sample) if file else None
@@ -104,11 +104,12 @@ def _checks(model: cfg.Model) -> ChecksSpec:
     return spec
 
 
-def _refuse_twins(features: Mapping[str, Kind]) -> None:
+def _refuse_twins(names: Iterable[str]) -> None:
+    """Refuse names of features, segments and sensitive attributes that SQL could not tell apart."""
     seen: dict[str, str] = {}
-    for name in features:
+    for name in names:
         if (twin := seen.setdefault(name.lower(), name)) != name:
-            raise ConfigError([f"features {twin!r} and {name!r} differ only in case; rename one"])
+            raise ConfigError([f"{twin!r} and {name!r} differ only in case; rename one"])
 
 
 def _refuse_mistaken(features: Mapping[str, Kind], splits: Collection[str]) -> None:

@@ -29,7 +29,7 @@ models:
     feedback: {source: files, path: "f*.jsonl"}
     features: {age: numeric, plan: categorical}
     window: {size: 1h, lateness: 5m, label_wait: 8h, min_label_coverage: 0.5}
-    checks: {performance: {min_samples: 1}, quality: {}}
+    checks: {performance: {}, quality: {}}
     alerts: [{name: inaccurate, metric: accuracy, below: 0.8, min_samples: 1}]
     retrain: {when: inaccurate, actions: [hook], cooldown: 1h}
 actions: {hook: {kind: webhook, url: "https://127.0.0.1:1/never", secret_file: secret}}

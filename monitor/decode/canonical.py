@@ -86,8 +86,8 @@ def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, o
     )
 
 
-def prediction_sql(spec: ModelSpec, flagged: str) -> str:
-    """Return the SELECT of the rows of ``prediction_columns`` from ``flagged``."""
+def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str:
+    """Return the SELECT of the rows of ``prediction_columns`` from ``flagged``; ``clean``: of no odd ones."""
     if spec.label_type == "VARCHAR":
         named = "CASE WHEN left(e.prediction, 1) NOT IN ('{', '[') THEN e.prediction END"
         choices = [whole_number(f"({named})")]
@@ -124,7 +124,8 @@ def prediction_sql(spec: ModelSpec, flagged: str) -> str:
         whole_number(f"coalesce(e.segments.{quote(name)}, e.features.{quote(name)})")
         for name in free_columns(spec)
     ]
-    return f"SELECT {', '.join(columns)} FROM ({flagged}) WHERE reason IS NULL AND is_prediction"
+    odd = f" AND NOT {_suspicious(spec)}" if clean else ""
+    return f"SELECT {', '.join(columns)} FROM ({flagged}) WHERE reason IS NULL AND is_prediction{odd}"
 
 
 def label_sql(spec: ModelSpec, flagged: str) -> str:
@@ -200,7 +201,7 @@ def _reason(spec: ModelSpec, kinds: Collection[StreamKind], lone: bool) -> str:
     cases += [
         ("e.timestamp IS NULL AND is_prediction", "missing_timestamp"),
         ("e.timestamp IS NOT NULL AND time_us IS NULL", "bad_timestamp"),
-        (f"time_us > $now_us + {MAX_AHEAD_US}", "future"),
+        (f"coalesce(time_us, record_us) > $now_us + {MAX_AHEAD_US}", "future"),
         (f"time_us < {OLDEST_US}", "past"),
     ]
     if "feedback" in kinds:

@@ -52,14 +52,26 @@ class WindowQuery:
         The event-time interval.
     as_of_us
         Labels later than this have not arrived yet. ``None``: all that are stored count.
+    upto_seq
+        Rows that landed later are left out: they are not settled, and may be duplicates. As settled rows stay
+        as they are until the next settling, all questions see the same rows. ``None``: all.
     """
 
     def __init__(
-        self, cursor: Cursor, spec: ModelSpec, model: int, window: Window, *, as_of_us: int | None = None
+        self,
+        cursor: Cursor,
+        spec: ModelSpec,
+        model: int,
+        window: Window,
+        *,
+        as_of_us: int | None = None,
+        upto_seq: int | None = None,
     ) -> None:
         self.cursor, self.spec, self.window, self.as_of_us = cursor, spec, window, as_of_us
         self.model = model
-        self._predictions, self._labels = predictions_table(model), labels_table(model)
+        settled = "(SELECT * FROM {} WHERE seq <= " + str(upto_seq) + ")" if upto_seq is not None else "{}"
+        self.predictions = settled.format(predictions_table(model))
+        self._labels = settled.format(labels_table(model))
         self._joined = False
 
     def _where(self, part: Slice, window: Window | None = None) -> str:
@@ -75,7 +87,7 @@ class WindowQuery:
 
     def count(self, part: Slice = Slice()) -> int:  # noqa: B008
         """Return the number of rows."""
-        query = f"SELECT count(*) FROM {self._predictions} WHERE {self._where(part)}"
+        query = f"SELECT count(*) FROM {self.predictions} WHERE {self._where(part)}"
         return int(self.cursor.execute(query).fetchall()[0][0])
 
     def values(self, column: str, *, limit: int = 50) -> list[str]:
@@ -83,7 +95,7 @@ class WindowQuery:
         name = quote(column)
         where = f"{self._where(Slice())} AND {name} IS NOT NULL"
         rows = self.cursor.execute(
-            f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self._predictions} WHERE {where}"
+            f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self.predictions} WHERE {where}"
             f" GROUP BY v ORDER BY n DESC, v LIMIT {limit}"
         ).fetchall()
         return [row[0] for row in rows]
@@ -94,7 +106,7 @@ class WindowQuery:
         if self.count() <= PANE_ROWS:
             return [self.window]
         counts = self.cursor.execute(
-            f"SELECT (event_us - {self.window.start_us}) // {step} AS b, count(*) FROM {self._predictions}"
+            f"SELECT (event_us - {self.window.start_us}) // {step} AS b, count(*) FROM {self.predictions}"
             f" WHERE {self._where(Slice())} GROUP BY b ORDER BY b"
         ).fetchall()
         starts, held = [self.window.start_us], 0
@@ -121,7 +133,7 @@ class WindowQuery:
             for pane in panes:
                 listed = ", ".join(f"{computed.get(c, quote(c))} AS {quote(c)}" for c in some)
                 table = _arrow(
-                    self.cursor, f"SELECT {listed} FROM {self._predictions} WHERE {self._where(part, pane)}"
+                    self.cursor, f"SELECT {listed} FROM {self.predictions} WHERE {self._where(part, pane)}"
                 )
                 for name in some:
                     yield (name, *_finite(table[name]))
@@ -133,12 +145,12 @@ class WindowQuery:
         In the order of the hashes, whatever the order of arrival.
         """
         where = self._where(part)
-        smallest = f"SELECT id FROM {self._predictions} WHERE {where} ORDER BY id LIMIT {k}"
+        smallest = f"SELECT id FROM {self.predictions} WHERE {where} ORDER BY id LIMIT {k}"
         last = self.cursor.execute(f"SELECT max(id)::VARCHAR FROM ({smallest})").fetchall()[0][0]
         listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
         return _arrow(
             self.cursor,
-            f"SELECT {listed} FROM {self._predictions} WHERE {where} AND id <= '{last or 0}'::UHUGEINT"
+            f"SELECT {listed} FROM {self.predictions} WHERE {where} AND id <= '{last or 0}'::UHUGEINT"
             " ORDER BY id",
         )
 
@@ -148,7 +160,7 @@ class WindowQuery:
         for column in columns:
             name = quote(column)
             rows = self.cursor.execute(
-                f"SELECT {name}, count(*) FROM {self._predictions} WHERE {self._where(part)} GROUP BY 1"
+                f"SELECT {name}, count(*) FROM {self.predictions} WHERE {self._where(part)} GROUP BY 1"
             ).fetchall()
             present = [(v, n) for v, n in rows if v is not None]
             missing = sum(n for v, n in rows if v is None)
@@ -158,7 +170,7 @@ class WindowQuery:
     def faults(self, part: Slice) -> dict[str, int]:
         """Return ``fault:field -> rows``."""
         where = f"{self._where(part)} AND faults IS NOT NULL"
-        listed = f"SELECT unnest(faults) AS f FROM {self._predictions} WHERE {where}"
+        listed = f"SELECT unnest(faults) AS f FROM {self.predictions} WHERE {where}"
         return dict(self.cursor.execute(f"SELECT f, count(*) FROM ({listed}) GROUP BY f").fetchall())
 
     def duplicates(self) -> tuple[int, int]:
@@ -188,7 +200,7 @@ class WindowQuery:
         newest = f"arg_max(struct_pack(label := label, us := label_us), {order})"
         self.cursor.execute(
             f"CREATE OR REPLACE TEMP TABLE asked AS WITH w AS (SELECT {columns}{scores}"
-            f" FROM {self._predictions} WHERE {self._where(Slice())}), k AS (SELECT id, {newest} AS m"
+            f" FROM {self.predictions} WHERE {self._where(Slice())}), k AS (SELECT id, {newest} AS m"
             f" FROM {self._labels} WHERE id IN (SELECT id FROM w){known} GROUP BY id)"
             " SELECT w.* EXCLUDE (id), m.label AS label, m.us AS label_us FROM w LEFT JOIN k USING (id)"
         )
@@ -208,7 +220,7 @@ class WindowQuery:
         answers: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
         for attribute in [(), *attributes]:
             names = [f"{quote(column_of(self.spec, a))}::VARCHAR" for a in attribute]
-            group = " || '|' || ".join(names) or "''"
+            group = group_sql(names) or "''"
             present = "".join(f" AND {n} IS NOT NULL" for n in names)
             answers[attribute] = self.cursor.execute(
                 f"SELECT {group} AS g, label, prediction, count(*), count(score), coalesce({score_sum}, 0)"
@@ -264,6 +276,16 @@ class WindowQuery:
         for pane in panes:
             table = _arrow(self.cursor, f"SELECT label FROM asked WHERE {self._where(part, pane)}")
             yield _finite(table["label"])
+
+
+def group_sql(values: Sequence[str]) -> str:
+    r"""Return SQL of a group's name: the value, of an intersection the values with ``|`` between them.
+
+    Inside the values of an intersection ``|`` becomes ``\|``, so that two groups never have one name.
+    """
+    if len(values) > 1:
+        values = [rf"replace(replace({value}, '\', '\\'), '|', '\|')" for value in values]
+    return " || '|' || ".join(values)
 
 
 def _arrow(cursor: duckdb.DuckDBPyConnection, query: str) -> pa.Table:

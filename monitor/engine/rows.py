@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.decode.columns import column_of, literal, quote
-from monitor.engine.duckdb import FETCH_COLUMNS, Floats, Slice, WindowQuery
-from monitor.store.schema import predictions_table
+from monitor.engine.duckdb import FETCH_COLUMNS, Floats, Slice, WindowQuery, group_sql
 from monitor.types import Window
 
 MAX_CLASSES = 200  # the most frequent; each costs 200 kB
@@ -27,7 +26,7 @@ def predicted_scores(
         rows = _arrow(
             query,
             f"SELECT score, prediction = {literal(positive)} AS chosen"
-            f" FROM {predictions_table(query.model)} WHERE {query._where(part, pane)}",
+            f" FROM {query.predictions} WHERE {query._where(part, pane)}",
         )
         held = rows.filter(pc.is_valid(rows["score"]))
         yield held["score"].to_numpy(), held["chosen"].to_numpy(), len(rows) - len(held)
@@ -70,7 +69,7 @@ def group_errors(
     """
     query.join()
     values = [f"{quote(column_of(query.spec, a))}::VARCHAR" for a in attribute]
-    group = " || '|' || ".join(values)
+    group = group_sql(values)
     present = " AND ".join(f"{value} IS NOT NULL" for value in values)
     for pane in panes:
         rows = _arrow(

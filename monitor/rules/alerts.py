@@ -147,15 +147,17 @@ States = Mapping[tuple[str, Series], AlertState]
 
 def matches(rule: AlertRule, result: Result) -> bool:
     """Tell whether the result belongs to a series that the rule watches."""
-    selected = (
-        (rule.feature, result.feature),
-        (rule.attribute, result.attribute),
-        (rule.group, result.group),
-    )
+    return watches(rule, result.series)
+
+
+def watches(rule: AlertRule, series: Series) -> bool:
+    """Tell whether the rule watches the series, as it is configured now."""
+    _, version, metric, feature, attribute, group, segment = series
+    selected = (rule.feature, feature), (rule.attribute, attribute), (rule.group, group)
     return (
-        rule.metric == result.metric
-        and (rule.version or ALL_VERSIONS) == result.version
-        and rule.segment == result.segment
+        rule.metric == metric
+        and (rule.version or ALL_VERSIONS) == version
+        and (rule.segment or "") == segment
         and all(want is None or want == has for want, has in selected)
     )
 

@@ -20,22 +20,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.decode import FORMATS
-from monitor.decode.canonical import flagged_sql, label_sql, odd_sql, parse_sql, prediction_sql
-from monitor.decode.columns import label_columns, literal, prediction_columns, quote
+from monitor.decode.columns import literal
 from monitor.store.quarantine import Refused, refuse
-from monitor.store.schema import labels_table, predictions_table
+from monitor.store.share import Landing, Route
 from monitor.store.store import Cursor, Store
-from monitor.types import ModelSpec, RawBatch, StreamKind
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What one model takes from a stream (a source's topic)."""
-
-    spec: ModelSpec
-    kinds: frozenset[StreamKind]
-    format: str = "canonical"
-    ignore_others: bool = False
+from monitor.types import RawBatch
 
 
 @dataclass(slots=True)
@@ -92,7 +81,7 @@ class Attempt:
                 texts = self._texts(validate)
                 for topic in dict.fromkeys(p.topic for p in self.batch.partitions):
                     self._land_topic(topic, texts)
-                refuse(self.cursor, self.refused, now_us=self.now_us)
+                refuse(self.cursor, self.refused, now_us=self.now_us, record_us=self._record_times())
                 self._write_ledger()
                 if dry:
                     raise _DryRun
@@ -112,6 +101,12 @@ class Attempt:
     ) -> None:
         self.refused.append((seq, part, off, model, reason, detail, payload, size))
         self.report.quarantined[model, reason] += 1
+
+    def _record_times(self) -> dict[int, int | None]:
+        """Return the log's own times of the refused records, by their number."""
+        times, base = self.batch.records["record_us"], self.base
+        numbers = [row[0] for row in self.refused if row[0] < base + len(times)]
+        return {seq: times[seq - base].as_py() for seq in numbers}
 
     def _retake(self) -> None:
         for seq in self.retaken:
@@ -214,61 +209,21 @@ class Attempt:
             self._refuse(seq, part, off, "", reason, detail, value.encode(), len(value.encode()))
 
     def _land_route(self, route: Route, relation: str, *, lone: bool) -> None:
-        spec, execute = route.spec, self.cursor.execute
-        model = self.store.model_ids[spec.name]
-        tables = {"prediction": predictions_table(model), "feedback": labels_table(model)}
-        parse = f"CREATE OR REPLACE TEMP TABLE parsed AS {parse_sql(spec, route.kinds, relation)}"
-        total = execute(parse).fetchall()[0][0]
-        odd = landed = 0
-        if "prediction" in route.kinds:
-            odd = execute(f"CREATE OR REPLACE TEMP TABLE odd AS {odd_sql(spec, relation)}").fetchall()[0][0]
-        flagged = flagged_sql(spec, route.kinds, lone=lone, odd=bool(odd))
-        now = {"now_us": self.now_us}
-        for kind in sorted(route.kinds):
-            columns = prediction_columns(spec) if kind == "prediction" else label_columns(spec)
-            select = prediction_sql(spec, flagged) if kind == "prediction" else label_sql(spec, flagged)
-            listed = ", ".join(map(quote, columns))
-            count = execute(f"INSERT INTO {tables[kind]} ({listed}) {select}", now).fetchall()[0][0]
-            self.report.landed[spec.name, kind] += count
-            rows = f"SELECT part, count(*) FROM {tables[kind]} WHERE seq >= {self.base} GROUP BY part"
-            by_part = dict(execute(rows).fetchall())
-            self.rows_by_part.update(by_part)
-            landed += count
-        if "prediction" in route.kinds:
-            self._note_predictions(spec, tables["prediction"], faults=bool(odd))
-        if len(route.kinds) == 1 and landed == total:
-            self.landed_by_part.update(by_part)
-        else:
-            self._refuse_rest(route, relation, flagged)
-
-    def _note_predictions(self, spec: ModelSpec, table: str, *, faults: bool) -> None:
-        new = f"FROM {table} WHERE seq >= {self.base}"
-        for part, newest in self.cursor.execute(f"SELECT part, max(event_us) {new} GROUP BY part").fetchall():
+        landing = Landing(self.store, self.cursor, route, base=self.base, now_us=self.now_us, lone=lone)
+        share, name = landing.run(relation), route.spec.name
+        for kind, count in share.inserted.items():
+            self.report.landed[name, kind] += count
+        for (feature, fault), count in share.faults.items():
+            self.report.faults[name, feature, fault] += count
+        self.landed_by_part.update(share.records_by_part)
+        self.rows_by_part.update(share.rows_by_part)
+        for part, newest in share.newest_us.items():
             self.newest_us[part] = max(newest, self.newest_us.get(part, newest))
-        if not faults:
-            return
-        listed = f"SELECT unnest(faults) AS fault {new} AND faults IS NOT NULL"
-        for fault, count in self.cursor.execute(
-            f"SELECT fault, count(*) FROM ({listed}) GROUP BY 1"
-        ).fetchall():
-            kind, _, name = fault.partition(":")
-            self.report.faults[spec.name, "" if kind == "unknown" else name, kind] += count
-
-    def _refuse_rest(self, route: Route, relation: str, flagged: str) -> None:
-        now = {"now_us": self.now_us}
-        parts = f"SELECT part, count(*), count(reason) FROM ({flagged}) GROUP BY part"
-        for part, total, refused in self.cursor.execute(parts, now).fetchall():
-            self.landed_by_part[part] += total - refused
-        query = (
-            f"SELECT f.seq, f.part, f.off, reason, r.value FROM ({flagged}) f JOIN {relation} r USING (seq)"
-            " WHERE reason IS NOT NULL ORDER BY f.seq"
-        )
-        for seq, part, off, reason, value in self.cursor.execute(query, now).fetchall():
+        for seq, part, off, reason, payload in share.refused:
             if reason == "unknown_model" and route.ignore_others:
                 self.ignored_by_part[part] += 1
-                continue
-            payload = value.encode()
-            self._refuse(seq, part, off, route.spec.name, reason, "", payload, len(payload))
+            else:
+                self._refuse(seq, part, off, name, reason, "", payload, len(payload))
 
     def _write_ledger(self) -> None:
         read = Counter(

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import pyarrow as pa
 
-from monitor.store.attempt import Attempt, LandReport, Route
+from monitor.store.attempt import Attempt, LandReport
+from monitor.store.share import Route
 from monitor.store.store import Cursor, Store
 from monitor.types import RawBatch, Rejected
 

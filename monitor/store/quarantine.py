@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,15 +18,22 @@ _TEXT = pa.string()
 _SCHEMA = pa.schema(
     [("seq", pa.int64()), ("part", pa.int32()), ("off", pa.int64()), ("model", _TEXT), ("reason", _TEXT)]
     + [("detail", _TEXT), ("payload", pa.binary()), ("size", pa.int64())]
+    + [("record_us", pa.int64())]
 )
 
 
-def refuse(cursor: Cursor, rows: Sequence[Refused], *, now_us: int) -> None:
-    """Store refused records inside the caller's transaction; payloads are cut to :data:`MAX_PAYLOAD`."""
+def refuse(
+    cursor: Cursor, rows: Sequence[Refused], *, now_us: int, record_us: Mapping[int, int | None]
+) -> None:
+    """Store refused records inside the caller's transaction; payloads are cut to :data:`MAX_PAYLOAD`.
+
+    ``record_us`` has the log's own times by ``seq``.
+    """
     if not rows:
         return
     columns = list(zip(*rows, strict=True))
     columns[6] = tuple(payload[:MAX_PAYLOAD] for payload in columns[6])
+    columns.append(tuple(record_us.get(seq) for seq in columns[0]))
     arrays = [pa.array(column, f.type) for column, f in zip(columns, _SCHEMA, strict=True)]
     cursor.register("refused", pa.Table.from_arrays(arrays, schema=_SCHEMA))
     listed = ", ".join(_SCHEMA.names)
@@ -61,11 +68,13 @@ def payload(cursor: Cursor, seq: int) -> bytes | None:
     return rows[0][0] if rows else None
 
 
-def taken(cursor: Cursor, *, reason: str | None = None) -> list[tuple[int, int, int, str, bytes, int]]:
-    """Return (seq, part, offset, reason, payload, size) of every record that could be tried again."""
+def taken(
+    cursor: Cursor, *, reason: str | None = None
+) -> list[tuple[int, int, int, str, bytes, int, int | None]]:
+    """Return (seq, part, offset, reason, payload, size, record_us) of each record to be tried again."""
     return cursor.execute(
-        "SELECT seq, part, off, reason, payload, size FROM quarantine WHERE reason = coalesce(?, reason)"
-        " ORDER BY seq",
+        "SELECT seq, part, off, reason, payload, size, record_us FROM quarantine"
+        " WHERE reason = coalesce(?, reason) ORDER BY seq",
         [reason],
     ).fetchall()
 

@@ -38,7 +38,9 @@ CREATE TABLE outbox (id VARCHAR, model VARCHAR, rule VARCHAR, action VARCHAR, bo
 CREATE TABLE reference_profiles (id VARCHAR, model VARCHAR, version VARCHAR, created_us BIGINT, profile BLOB);
 """
 
-MIGRATIONS = (_V1,)
+_V2 = "ALTER TABLE quarantine ADD COLUMN record_us BIGINT"  # dates feedback that has no time of its own
+
+MIGRATIONS = (_V1, _V2)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -131,7 +133,9 @@ def labels_table(model: int) -> str:
 def _ensure_table(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> None:
     listed = ", ".join(f"{quote(name)} {kind}" for name, kind in columns.items())
     connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({listed})")
-    have = {r[0] for r in connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()}
+    have = {
+        r[0].lower() for r in connection.execute(f"SELECT column_name FROM (DESCRIBE {table})").fetchall()
+    }
     for name, kind in columns.items():
-        if name not in have:
+        if name.lower() not in have:  # to SQL names that differ only in case are one
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {quote(name)} {kind}")

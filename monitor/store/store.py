@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,6 +44,7 @@ class Store:
         self._connection = _connect(path, memory_limit_bytes, threads)
         self.model_ids: dict[str, int] = {}
         self.distrust = 0  # batches that landing checks for JSON before it parses them
+        self.close_looks: Counter[int] = Counter()  # by model: batches of which every row is taken for odd
         self.next_seq = int(self._connection.execute("SELECT next_seq FROM meta").fetchall()[0][0])
         rows = self._connection.execute("SELECT id, source, topic, key FROM partitions").fetchall()
         self.partition_ids = {Partition(*row[1:]): int(row[0]) for row in rows}
@@ -88,7 +90,7 @@ class Store:
                 f"UPDATE partitions SET rank = r.rank FROM (VALUES {ranks}) r(id, rank)"
                 " WHERE partitions.id = r.id"
             )
-            self.partition_ids[partition] = number
+            self.partition_ids = known  # another mapping: other threads may be going over the old one
         return self.partition_ids[partition]
 
     def positions(self, source: str) -> Mapping[Partition, Position]:

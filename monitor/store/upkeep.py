@@ -10,15 +10,19 @@ def expire(store: Store, cursor: Cursor, *, before_us: int) -> int:
     """Delete windows that end by ``before_us``, events of no other window, and old messages.
 
     An event stays until every window that contains it has gone, so that a window that is asked again has all
-    of its events. Returns the number of event rows deleted; they are counted per partition in the same
-    transaction.
+    of its events. A label stays as long as its prediction, whenever it is dated; one without a prediction
+    leaves by its own date or, if it has none, once all predictions that landed before it have left. Returns
+    the number of event rows deleted; they are counted per partition in the same transaction.
     """
     deleted = 0
     with store.write(cursor):
         sizes = cursor.execute("SELECT id, split_part(windowing, '/', 1)::BIGINT FROM models").fetchall()
         for model, size_us in sizes:
-            for table, at in ((predictions_table(model), "event_us"), (labels_table(model), "label_us")):
-                old = f"FROM {table} WHERE {at} < {before_us - size_us}"
+            predictions, labels, cut_us = predictions_table(model), labels_table(model), before_us - size_us
+            orphan = f"id NOT IN (SELECT id FROM {predictions})"
+            dated = f"coalesce(label_us < {cut_us}, seq < (SELECT min(seq) FROM {predictions}))"
+            for table, left in ((predictions, f"event_us < {cut_us}"), (labels, f"{dated} AND {orphan}")):
+                old = f"FROM {table} WHERE {left}"
                 rows = cursor.execute(f"SELECT part, count(*) {old} GROUP BY part").fetchall()
                 if rows:
                     deleted += sum(n for _, n in rows)
