@@ -97,6 +97,11 @@ def replay(
 
     the_plan = _plan(config)
     _logging(context, the_plan.config.log.level, the_plan.config.log.format)
+    for path in (output, alerts):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError([f"{path}: its folder does not exist"])
+    if from_ and to and (_moment(from_) or 0) >= (_moment(to) or 0):
+        raise ConfigError([f"--from {from_} is not before --to {to}"])
     started = time.monotonic()
     with progress_reporter() as progress:
         outcome = run_replay(the_plan, from_us=_moment(from_), to_us=_moment(to), progress=progress)

@@ -43,6 +43,7 @@ from monitor.worker import Worker
 log = logging.getLogger(__name__)
 
 STALL_S = 120.0
+REFUSALS_EVERY_S = 60.0  # how often the log says that records are refused
 T = TypeVar("T")
 RESTART_ONLY = ("store", "server", "scheduler", "log")
 
@@ -71,6 +72,7 @@ class Daemon:
         config = the_plan.config
         self.telemetry = Telemetry()
         self._current = Current()
+        self._next_refusal_s = 0.0
         self._stop, self._reload = threading.Event(), threading.Event()
         self._changing = threading.Lock()  # held while a tick runs, and while a reload swaps the parts
         self.store = Store(
@@ -182,7 +184,12 @@ class Daemon:
         for (model, reason), count in report.quarantined.items():
             self.telemetry.quarantined.labels(reason).inc(count)
             if model:
-                self.telemetry.events.labels(model, "prediction", "quarantined").inc(count)
+                kind = "feedback" if reason in ("missing_label", "bad_label") else "prediction"
+                self.telemetry.events.labels(model, kind, "quarantined").inc(count)
+        if report.quarantined and self.clock.monotonic_s() >= self._next_refusal_s:
+            self._next_refusal_s = self.clock.monotonic_s() + REFUSALS_EVERY_S
+            why = ", ".join(f"{reason} ({n})" for (_, reason), n in report.quarantined.most_common(5))
+            log.warning("records are refused: %s of %d in one batch; see quarantine list", why, report.read)
         for (model, feature, fault), count in report.faults.items():
             self.telemetry.feature_faults.labels(model, feature, fault).inc(count)
 
@@ -218,6 +225,12 @@ class Daemon:
             status = ingest.status()
             if not status.connected:
                 waiting.append(f"source {name} is not connected{': ' + status.error if status.error else ''}")
+            elif status.error:
+                waiting.append(f"source {name}: {status.error}")
+            waiting += [
+                f"source {name}: {one.topic}[{one.key}] has halted: {why}"
+                for one, why in sorted(status.halted.items())
+            ]
             if ingest.paused:
                 waiting.append(f"source {name}: {ingest.paused}")
         return Health(tuple(stalled), tuple(waiting))

@@ -9,11 +9,14 @@ from monitor import config as cfg
 from monitor.decode import format_names
 from monitor.decode.derived import derived_names
 from monitor.errors import ConfigError
+from monitor.metrics import find
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.rules.alerts import AlertRule
 from monitor.rules.retrain import RetrainRule, parse_condition
 from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec
+
+NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
 
 
 def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
@@ -144,11 +147,26 @@ def not_available(model: cfg.Model) -> list[str]:
         for bound in ("above", "below", "outside")
         if not isinstance(getattr(alert, bound), int | float | tuple | None)
     ]
+    problems += _never_computed(model)
     for role in ("predictions", "feedback"):
         stream = getattr(model, role)
         if stream and stream.format not in format_names():
             names = ", ".join(sorted(format_names()))
             problems.append(f".{role}.format: unknown format {stream.format!r}; allowed: {names}")
+    return problems
+
+
+def _never_computed(model: cfg.Model) -> list[str]:
+    """Return the alerts on metrics that never have a value for the model: such an alert could not fire."""
+    problems = []
+    for i, alert in enumerate(model.alerts):
+        entry = find(alert.metric)
+        if alert.metric in NOT_FED:
+            problems.append(f".alerts[{i}].metric: {alert.metric} is not computed in this version")
+        elif entry.subject != "column" and entry.subject != "sample" and model.task not in entry.applies:
+            allowed = ", ".join(sorted(entry.applies))
+            what = f"{alert.metric} is not defined for {model.task} models; it is for {allowed}"
+            problems.append(f".alerts[{i}].metric: {what}")
     return problems
 
 
