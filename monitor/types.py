@@ -150,6 +150,25 @@ class Result:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What one series is on the reference: a metric's value there, and how it varies between equal chunks.
+
+    ``value`` is the metric of the whole reference where it has one (performance, fairness, quality; drift of
+    the reference against itself means nothing). ``mean`` and ``sd`` (one degree of freedom off) are over the
+    ``chunks`` chunks in which it has a value; a chunk has ``chunk_rows`` rows.
+    """
+
+    value: float | None
+    mean: float | None
+    sd: float | None
+    chunks: int
+    chunk_rows: int
+
+
+BaselineKey = tuple[str, str, str, str, str]  # metric, feature, attribute, group, segment; "" for none
+
+
 AlertPhase = Literal["ok", "pending", "firing"]
 
 

@@ -26,7 +26,7 @@ from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.error_model import ErrorModel
 from monitor.summaries.numeric import NumericSummary, cuts_from, ordered
-from monitor.types import Kind, Task
+from monitor.types import Baseline, BaselineKey, Kind, Task
 
 Column = NumericSummary | CategoricalSummary
 Learned = Calibrator | ErrorModel
@@ -60,6 +60,8 @@ class Reference:
         Rows in the order of a hash, a column for each feature (texts as numbers); None where none are kept.
     learned
         What estimates of performance without labels rest on; None where they are off.
+    baselines
+        What each series is on the reference itself, for bounds that are relative to it.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Reference:
     centroids: Mapping[str, FloatArray] = field(default_factory=dict)
     sample: pa.Table | None = None
     learned: Learned | None = None
+    baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
