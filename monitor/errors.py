@@ -6,7 +6,8 @@ MonitorError
 ├── SourceError        a source cannot be opened or read
 ├── ReferenceDataError the reference data cannot be read or lacks a column
 ├── DecodeError        a decoder is misconfigured (bad *records* are data, never exceptions)
-└── ActionError        an action is misconfigured
+├── ActionError        an action is misconfigured
+└── ExplainError       a model cannot be loaded or its scores cannot be explained
 
 Each message is one sentence that names the place and what is allowed.
 """
@@ -52,3 +53,7 @@ class DecodeError(MonitorError):
 
 class ActionError(MonitorError):
     """An action cannot be carried out as configured."""
+
+
+class ExplainError(MonitorError):
+    """A model cannot be loaded, or its scores cannot be explained, within its limits."""
