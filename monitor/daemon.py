@@ -30,6 +30,7 @@ from monitor.store.outbox import StoredOutbox
 from monitor.store.quarantine import listed
 from monitor.store.results import read_results
 from monitor.store.store import Cursor, Store
+from monitor.systemd import notify, reloading, watchdog_interval_s
 from monitor.time import Clock, SystemClock
 from monitor.types import Result
 from monitor.web.app import create_app
@@ -124,10 +125,19 @@ class Daemon:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
         self.start()
+        notify("READY=1", f"STATUS=serving {self.server.url}")
+        interval_s, next_pat_s = watchdog_interval_s(), 0.0
         while not self._stop.wait(0.2):
             if self._reload.is_set():
                 self._reload.clear()
+                reloading()
                 self.reload()
+                notify("READY=1")
+            now_s = self.clock.monotonic_s()
+            if interval_s and now_s >= next_pat_s and not self.health().stalled:
+                next_pat_s = now_s + interval_s
+                notify("WATCHDOG=1")
+        notify("STOPPING=1")
         self.drain()
 
     def drain(self) -> None:

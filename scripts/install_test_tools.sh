@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Install what the tests run beside Python: Prometheus, Alertmanager, a browser, and Maven with Java for Kafka.
+# Install what the tests run beside Python: Prometheus, Alertmanager, a browser, Maven with Java for Kafka, and checkers.
 # Does nothing where all is there. Without apt-get or the right to use it, says what is missing: the tests that
 # need it are then skipped, or fail where CI=true.
 set -euo pipefail
 
 declare -A package=(
     [prometheus]=prometheus [promtool]=prometheus [prometheus-alertmanager]=prometheus-alertmanager
-    [chromium]=chromium [mvn]=maven [java]=default-jre-headless
+    [chromium]=chromium [mvn]=maven [java]=default-jre-headless [openssl]=openssl
+    [docker-compose]=docker-compose [systemd-analyze]=systemd
 )
 
 missing() {

@@ -17,6 +17,7 @@ LAYERS = (
     {"console"},
     {"examples"},
     {"daemon", "replay", "access", "checkup", "logs"},
+    {"systemd"},
     {"worker"},
     {"view"},
     {"web"},

@@ -28,7 +28,7 @@ from monitor.web.names import family
 from monitor.web.telemetry import PREFIX
 
 DASHBOARDS = Path(__file__).parents[1] / "dashboards"
-RULES = DASHBOARDS / "prometheus-alerts.yaml"
+RULES = DASHBOARDS / "prometheus/alerts.yaml"
 
 
 def command(name: str) -> str:
