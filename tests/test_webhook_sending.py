@@ -105,6 +105,7 @@ def test_redirects_are_never_followed(peer: Peer) -> None:
         ("²", None),
         ("Fri, 99 Dec 2023 23:59:59 GMT", None),
     ],
+    ids=["seconds", "date", "past", "endless", "far", "negative", "word", "superscript", "no-such-day"],
 )
 def test_retry_after_is_read_in_both_forms_and_capped_at_a_day(
     peer: Peer, header: str, wait_s: float | None
