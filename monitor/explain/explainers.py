@@ -1,0 +1,267 @@
+"""shap's explainers over our models: chosen by what the model is, summed back to its inputs, and checked.
+
+Runs in the worker only. ``tree`` and ``linear`` look inside the model; ``permutation`` and ``kernel`` ask it
+with features filled in from the background, and so explain anything that answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitor.errors import ExplainError
+from monitor.explain import Explained, Floats
+from monitor.explain.batch import Batch, Coding, part, rows_of
+from monitor.explain.models import Fast, Model
+from monitor.explain.settings import Settings
+
+SEED = 0
+TOLERANCE = 1e-3  # of the spread of the scores: single-precision sums over a thousand trees stay within it
+EVALUATIONS = 500  # of the model for a row and background row, as shap's own default
+STEP_S = 1.0  # aimed at between two looks at the clock
+
+Step = Callable[[int, int], "Values"]
+Values = tuple[Floats, Floats, Floats]  # [n, labels, inputs], base [n, labels], scores [n, labels]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An explainer of one model: its name, units, rows of its first step, and how it begins on a batch.
+
+    What ``begin`` returns explains the rows ``start`` to ``stop`` of that batch.
+    """
+
+    name: str
+    units: str
+    first: int
+    begin: Callable[[Batch], Step]
+
+
+class Explaining:
+    """Explains batches of one model; what ``auto`` chose is tried on the background first.
+
+    Raises
+    ------
+    ExplainError
+        When the configured explainer does not go with the model, or its numbers do not add up.
+    """
+
+    def __init__(self, model: Model, background: Batch, settings: Settings) -> None:
+        self.model, self.background = model, background
+        self.outputs = outputs(model, settings)
+        self.chosen = self._choose(settings)
+
+    def _choose(self, settings: Settings) -> Chosen:
+        fast, wanted = self.model.fast, settings.explainer
+        if wanted in ("tree", "linear") and (fast is None or fast.kind != wanted):
+            raise ExplainError(
+                f"explainer {wanted!r} does not go with this model"
+                + (f", which takes {fast.kind!r}" if fast else "; use auto, permutation or kernel")
+            )
+        if wanted in ("permutation", "kernel"):
+            if settings.output == "raw" and self.model.units == "probability":
+                raise ExplainError(f"output 'raw' does not go with explainer {wanted!r}; use 'auto'")
+            return self._outside(wanted)
+        tried = []
+        for candidate in self._inside(fast, settings) if fast else ():
+            try:
+                check_sums(candidate.begin(self.background)(0, 5), candidate.name)
+                return candidate
+            except Exception as error:
+                tried.append(f"{type(error).__name__}: {error}")
+        if wanted != "auto" or (settings.output == "raw" and self.model.units == "probability"):
+            why = f": {tried[-1]}" if tried else ""
+            raise ExplainError(f"the model's scores cannot be explained from inside{why}")
+        return self._outside("permutation")
+
+    def _inside(self, fast: Fast, settings: Settings) -> list[Chosen]:
+        asked = settings.output
+        if asked == "probability" and fast.units != "probability" and self.model.units == "probability":
+            if fast.kind == "tree" and fast.plain and len(self.model.labels) == 2:
+                return [Chosen("tree", "probability", 8, self._tree(fast, self.background))]
+            return []
+        explain = self._linear(fast) if fast.kind == "linear" else self._tree(fast)
+        return [Chosen(fast.kind, fast.units, 32, explain)]
+
+    def _tree(self, fast: Fast, background: Batch | None = None) -> Callable[[Batch], Step]:
+        """Explain by the paths of the trees, or with a background in units of probability."""
+        import shap
+
+        options: dict[str, Any] = {}
+        if background is not None:
+            options = {
+                "data": fast.prepare(background),
+                "feature_perturbation": "interventional",
+                "model_output": "probability",
+            }
+        explainer = shap.TreeExplainer(fast.estimator, **options)
+
+        def explain(batch: Batch) -> Values:
+            prepared = fast.prepare(batch)
+            found = explainer.shap_values(prepared, check_additivity=False)
+            scores = fast.margin(prepared) if background is None else self.model.predict(batch)
+            if background is not None and scores.shape[1] == 2:
+                scores = scores[:, 1:]
+            values = inputs_first(found, fast, len(self.model.inputs))
+            return values, np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape), scores
+
+        return _by_parts(explain)
+
+    def _linear(self, fast: Fast) -> Callable[[Batch], Step]:
+        import shap
+
+        background = fast.prepare(self.background)
+        masker = shap.maskers.Independent(background, max_samples=len(background))
+        explainer = shap.LinearExplainer(fast.estimator, masker)
+
+        def explain(batch: Batch) -> Values:
+            prepared = fast.prepare(batch)
+            scores = fast.margin(prepared)
+            values = inputs_first(explainer.shap_values(prepared), fast, len(self.model.inputs))
+            return values, np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape), scores
+
+        return _by_parts(explain)
+
+    def _outside(self, name: str) -> Chosen:
+        """Explain by asking the model with columns mixed from the row and the background."""
+
+        def begin(batch: Batch) -> Step:
+            coding = Coding([self.background, batch])
+            mixed = _permuted if name == "permutation" else _kernel
+            return mixed(
+                lambda x: self.model.predict(coding.decode(x)),
+                coding.encode(self.background),
+                coding.encode(batch),
+            )
+
+        return Chosen(name, self.model.units, 1, begin)
+
+    def explain(self, batch: Batch, *, budget_s: float) -> Explained:
+        """Explain rows from the first on, until all are done or the time is up.
+
+        Raises
+        ------
+        ExplainError
+            When the attributions of a row do not sum to its score.
+        """
+        np.random.seed(SEED)  # shap draws from the global generator
+        begun, rows = time.monotonic(), rows_of(batch)
+        one, step, done, parts = self.chosen.begin(batch), self.chosen.first, 0, []
+        while done < rows:
+            at = time.monotonic()
+            parts.append(one(done, min(done + step, rows)))
+            check_sums(parts[-1], self.chosen.name)
+            took = (time.monotonic() - at) / min(step, rows - done)
+            done += step
+            left = budget_s - (time.monotonic() - begun)
+            step = int(min(step * 8, 2_000, max(1.0, STEP_S / max(took, 1e-9)), left / max(took, 1e-9)))
+            if step < 1:
+                break
+        values, base, scores = (
+            (np.concatenate([p[i] for p in parts]) for i in range(3)) if parts else _none(self)
+        )
+        picked, names, sign = self.outputs
+        if scores.shape[1] == 1:
+            picked = [0]
+        elif sign < 0:
+            sign = 1.0
+        return Explained(
+            sign * values[:, picked], sign * base[:, picked], sign * scores[:, picked],
+            features=self.model.inputs, outputs=names, units=self.chosen.units, explainer=self.chosen.name,
+        )  # fmt: skip
+
+
+def _none(explaining: Explaining) -> list[Floats]:
+    k, f = len(explaining.model.labels), len(explaining.model.inputs)
+    return [np.empty((0, k, f)), np.empty((0, k)), np.empty((0, k))]
+
+
+def outputs(model: Model, settings: Settings) -> tuple[list[int], tuple[str, ...], float]:
+    """Return which of a model's outputs are shown, their names, and the sign of a single one.
+
+    Of a binary model it is the positive class; a single score speaks of the second class, so that it changes
+    its sign when the first one is positive.
+    """
+    labels = model.labels
+    if settings.task != "binary":
+        return list(range(len(labels))), labels, 1.0
+    if settings.positive_class not in labels:
+        raise ExplainError(
+            f"the model's classes are {', '.join(labels)}, and positive_class {settings.positive_class!r} is "
+            "none of them"
+        )
+    at = labels.index(settings.positive_class)
+    return [at], (settings.positive_class,), 1.0 if at else -1.0
+
+
+def inputs_first(found: Any, fast: Fast, inputs: int) -> Floats:
+    """Return shap's values as float64[n, labels, inputs], columns of one input summed.
+
+    shap has [n, columns] or [n, columns, labels].
+    """
+    values: Floats = np.asarray(found, dtype=np.float64)
+    if values.ndim == 2:
+        values = values[:, :, None]
+    summed = np.zeros((values.shape[0], values.shape[2], inputs))
+    for column, owner in enumerate(fast.owners):
+        summed[:, :, owner] += values[:, column]
+    return summed
+
+
+def check_sums(found: Values, name: str) -> None:
+    """Refuse attributions that do not sum to the scores.
+
+    Raises
+    ------
+    ExplainError
+        With the greatest difference.
+    """
+    values, base, scores = found
+    if values.shape[:2] != scores.shape:
+        raise ExplainError(f"the {name} explainer gave {values.shape}, the model scores {scores.shape}")
+    reach = float(np.abs(scores).max(initial=0.0) + np.abs(values).sum(axis=2).max(initial=0.0))
+    off = float(np.abs(base + values.sum(axis=2) - scores).max(initial=0.0))
+    if not off <= TOLERANCE * max(reach, 1e-12):
+        raise ExplainError(
+            f"attributions of the {name} explainer do not sum to the scores; they are off by {off:.3g}"
+        )
+
+
+def _by_parts(explain: Callable[[Batch], Values]) -> Callable[[Batch], Step]:
+    return lambda batch: lambda start, stop: explain(part(batch, start, stop))
+
+
+def _permuted(predict: Callable[[Floats], Floats], background: Floats, rows: Floats) -> Step:
+    import shap
+
+    masker = shap.maskers.Independent(background, max_samples=len(background))
+    explainer = shap.PermutationExplainer(predict, masker, seed=SEED)
+    evaluations = max(EVALUATIONS, 2 * rows.shape[1] + 1)
+
+    def explain(start: int, stop: int) -> Values:
+        found = explainer(rows[start:stop], max_evals=evaluations, silent=True)
+        scores = predict(rows[start:stop])
+        base = np.broadcast_to(np.asarray(found.base_values).reshape(len(scores), -1), scores.shape)
+        values = found.values if found.values.ndim == 3 else found.values[:, :, None]
+        return values.transpose(0, 2, 1), base, scores
+
+    return explain
+
+
+def _kernel(predict: Callable[[Floats], Floats], background: Floats, rows: Floats) -> Step:
+    import shap
+
+    explainer = shap.KernelExplainer(predict, background)
+
+    def explain(start: int, stop: int) -> Values:
+        values = np.asarray(explainer.shap_values(rows[start:stop], silent=True))
+        values = values if values.ndim == 3 else values[:, :, None]
+        scores = predict(rows[start:stop])
+        base = np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape)
+        return values.transpose(0, 2, 1), base, scores
+
+    return explain
