@@ -11,13 +11,14 @@ from pathlib import Path
 
 from monitor import config as cfg
 from monitor.actions.webhook import Endpoint
+from monitor.alerting import alert_rules, silence_rules
 from monitor.cycle import Monitored
 from monitor.errors import ConfigError, MonitorError
 from monitor.reference.profile import Reference
 from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security
 from monitor.sources.kafka_open import open_kafka
-from monitor.specs import alert_rule, event_map, model_spec, not_available, retrain_rule
+from monitor.specs import event_map, model_spec, not_available, retrain_rule
 from monitor.store.landing import Route
 from monitor.store.store import Store
 from monitor.types import ModelSpec, StreamKind
@@ -73,7 +74,8 @@ def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
             spec=spec,
             model=store.register(spec),
             reference=the_plan.references[spec.name],
-            alerts=tuple(alert_rule(alert) for alert in model.alerts),
+            alerts=alert_rules(model, spec),
+            silences=silence_rules(the_plan.config.silences),
             retrain=retrain_rule(model),
             has_feedback=model.feedback is not None,
             config_hash=the_plan.config.hash,

@@ -17,8 +17,12 @@ from monitor.decode.derived import monitored_names
 from monitor.engine.duckdb import WindowQuery
 from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.reference.profile import Reference
-from monitor.rules.alerts import AlertRule, AlertState, Series, evaluate_rules, firing, watches
+from monitor.rules.alerts import announce, evaluate_rules
+from monitor.rules.bounds import Frame
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
+from monitor.rules.rule import AlertRule, Series, watches
+from monitor.rules.silences import Silence, silenced
+from monitor.rules.state import AlertState, firing
 from monitor.store.outbox import enqueue
 from monitor.store.results import (
     WindowRow,
@@ -49,6 +53,7 @@ class Monitored:
     model: int
     reference: Reference | None
     alerts: tuple[AlertRule, ...] = ()
+    silences: tuple[Silence, ...] = ()
     retrain: RetrainRule | None = None
     has_feedback: bool = False
     config_hash: str = ""
@@ -80,6 +85,7 @@ class Cycle:
 
     def __init__(self, store: Store, cursor: Cursor, monitored: Monitored) -> None:
         self.store, self.cursor, self.monitored = store, cursor, monitored
+        self.frame = Frame(monitored.reference.baselines if monitored.reference else {})
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
         model = monitored.model
         states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]
@@ -141,7 +147,9 @@ class Cycle:
         before = window_rows(self.cursor, monitored.model).get(due.index)
         row = WindowRow(due.index, before.revision + 1 if before else 1, evaluation.labels != "awaiting")
         results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
-        states, transitions = evaluate_rules(monitored.alerts, self.states, results, now_us)
+        states, transitions = evaluate_rules(
+            monitored.alerts, self.states, results, now_us, self.frame, monitored.silences
+        )
         retrain, decision = self._decide(states, transitions, window, now_us)
         labelled = [(result, follows_labels(result.metric)) for result in results]
         with self.store.write(self.cursor) as cursor:
@@ -152,14 +160,16 @@ class Cycle:
         return Answer(window, due.labelled_only, evaluation, results, tuple(transitions), decision)
 
     def release(self, *, now_us: int) -> Decision | None:
-        """Act on a request to retrain that a cooldown has held back; return it if it is made now."""
-        if not self.retrain.held:
+        """Act on what a cooldown or a silence held back; return a request to retrain if one is made."""
+        rules, silences = self.monitored.alerts, self.monitored.silences
+        states, transitions = announce(rules, self.states, now_us, silences)
+        if not self.retrain.held and not transitions:
             return None
-        retrain, decision = self._decide(self.states, (), Window(now_us, now_us), now_us)
-        if retrain != self.retrain:
+        retrain, decision = self._decide(states, transitions, Window(now_us, now_us), now_us)
+        if transitions or retrain != self.retrain:
             with self.store.write(self.cursor):
-                self._write_decisions(self.states, (), retrain, decision, (), now_us)
-            self.retrain = retrain
+                self._write_decisions(states, transitions, retrain, decision, (), now_us)
+            self.states, self.retrain = states, retrain
         return decision
 
     def _decide(
@@ -172,8 +182,14 @@ class Cycle:
         rule = self.monitored.retrain
         if rule is None:
             return self.retrain, None
-        names = firing(states.values())
-        return decide(rule, self.retrain, names, window=window, transitions=transitions, at_us=now_us)
+        fired = [s for s in states.values() if s.phase == "firing"]
+        silences = self.monitored.silences
+        heard = [s for s in fired if not silenced(silences, s.alert, s.series, now_us)]
+        names = firing(fired)
+        return decide(
+            rule, self.retrain, names,
+            window=window, transitions=transitions, at_us=now_us, silent=names - firing(heard),
+        )  # fmt: skip
 
     def _write_decisions(
         self,

@@ -12,7 +12,6 @@ from monitor.errors import ConfigError
 from monitor.metrics import find
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
-from monitor.rules.alerts import AlertRule
 from monitor.rules.retrain import RetrainRule, parse_condition
 from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec
 
@@ -142,10 +141,10 @@ def not_available(model: cfg.Model) -> list[str]:
         if getattr(model.checks, check) is not None
     ]
     problems += [
-        f".alerts[{i}].{bound}: only numbers are available as bounds in this version"
-        for i, alert in enumerate(model.alerts)
-        for bound in ("above", "below", "outside")
-        if not isinstance(getattr(alert, bound), int | float | tuple | None)
+        f".alerts[{i}].{key}: false_alarms is not available in this version"
+        for i, alert in model.own_alerts.items()
+        for key in ("above", "below", "outside", "clear")
+        if "false_alarms=" in repr(getattr(alert, key))
     ]
     problems += _never_computed(model)
     for role in ("predictions", "feedback"):
@@ -159,7 +158,7 @@ def not_available(model: cfg.Model) -> list[str]:
 def _never_computed(model: cfg.Model) -> list[str]:
     """Return the alerts on metrics that never have a value for the model: such an alert could not fire."""
     problems = []
-    for i, alert in enumerate(model.alerts):
+    for i, alert in model.own_alerts.items():
         entry = find(alert.metric)
         if alert.metric in NOT_FED:
             problems.append(f".alerts[{i}].metric: {alert.metric} is not computed in this version")
@@ -168,28 +167,6 @@ def _never_computed(model: cfg.Model) -> list[str]:
             what = f"{alert.metric} is not defined for {model.task} models; it is for {allowed}"
             problems.append(f".alerts[{i}].metric: {what}")
     return problems
-
-
-def alert_rule(alert: cfg.Alert) -> AlertRule:
-    """Translate an alert; bounds that are no numbers were refused by :func:`not_available`."""
-    return AlertRule(
-        name=alert.name,
-        metric=alert.metric,
-        above=alert.above if isinstance(alert.above, int | float) else None,
-        below=alert.below if isinstance(alert.below, int | float) else None,
-        outside=alert.outside if isinstance(alert.outside, tuple) else None,
-        feature=alert.feature,
-        attribute=alert.attribute,
-        group=alert.group,
-        segment=alert.segment,
-        version=alert.version,
-        needed=alert.for_.needed,
-        of=alert.for_.of,
-        clear=alert.clear,
-        min_samples=alert.min_samples,
-        severity=alert.severity,
-        confident=alert.confident,
-    )
 
 
 def retrain_rule(model: cfg.Model) -> RetrainRule | None:

@@ -174,7 +174,10 @@ AlertPhase = Literal["ok", "pending", "firing"]
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An alert instance that changed its phase: what rules tell the outbox, the log and the API."""
+    """An alert instance that changed its phase: what rules tell the outbox, the log and the API.
+
+    A silenced one is history only: nobody is told, and nothing is done because of it.
+    """
 
     model: str
     alert: str
@@ -186,6 +189,7 @@ class Transition:
     value: float
     bound: float
     at_us: int
+    silenced: bool = False
 
 
 Task = Literal["binary", "multiclass", "regression", "ranking"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor.cycle import Cycle, Monitored
 from monitor.metrics import check_of
-from monitor.rules.alerts import AlertState
+from monitor.rules.state import AlertState
 from monitor.sources import SourceStatus
 from monitor.store.outbox import pending
 from monitor.store.results import latest_results
@@ -49,7 +49,9 @@ def snapshot(
         taken_us=now_us,
         results=results,
         alerts=tuple(
-            _alert(cycle.monitored, state) for cycle in cycles for _, state in sorted(cycle.states.items())
+            _alert(cycle.monitored, state, now_us)
+            for cycle in cycles
+            for _, state in sorted(cycle.states.items())
         ),
         models=tuple(_model(cycle, ends, marks, states) for cycle in cycles),
         thresholds=tuple(t for cycle in cycles for t in _thresholds(cycle.monitored)),
@@ -98,29 +100,42 @@ def _model(
     )
 
 
-def _alert(monitored: Monitored, state: AlertState) -> AlertView:
+def _alert(monitored: Monitored, state: AlertState, now_us: int) -> AlertView:
     model, version, metric, feature, attribute, group, segment = state.series
-    severity = next((rule.severity for rule in monitored.alerts if rule.name == state.alert), "warning")
+    rule = next((rule for rule in monitored.alerts if rule.name == state.alert), None)
+    quiet = [s for s in monitored.silences if s.covers(state.alert, state.series, now_us)]
     return AlertView(
-        model=model, alert=state.alert, severity=severity, phase=state.phase, metric=metric, version=version,
+        model=model, alert=state.alert, severity=rule.severity if rule else "warning", phase=state.phase,
+        metric=metric, version=version,
         feature=feature or None, attribute=attribute or None, group=group or None, segment=segment or None,
         value=state.value, bound=state.bound, since_us=state.since_us, window=state.window,
-        no_data=state.no_data,
+        no_data=state.no_data, reason=state.reason, bounds=_limits(state), margin=state.margin,
+        silence=(quiet[0].comment or "silenced") if quiet else "",
+        labels=dict(rule.labels) if rule else {}, runbook=rule.runbook if rule else "",
+        description=rule.description if rule else "",
     )  # fmt: skip
 
 
+def _limits(state: AlertState) -> dict[str, float]:
+    """Return the limits of the newest counted window by name; ``clear`` alone where there is one side."""
+    sides = {"above": state.high, "below": state.low}
+    clear = {"clear_above": state.clear_high, "clear_below": state.clear_low}
+    if state.high is None or state.low is None:
+        clear = {"clear": state.clear_low if state.high is None else state.clear_high}
+    return {name: value for name, value in (sides | clear).items() if value is not None}
+
+
 def _thresholds(monitored: Monitored) -> list[ThresholdView]:
+    """Return the bounds that are numbers: they are known before anything has been evaluated."""
     found = []
     for rule in monitored.alerts:
-        pairs = [("above", rule.above), ("below", rule.below)]
-        if rule.outside:
+        pairs = [("above", rule.above), ("below", rule.below), ("clear", rule.clear)]
+        if isinstance(rule.outside, tuple):
             pairs = [("below", rule.outside[0]), ("above", rule.outside[1])]
-        if isinstance(rule.clear, int | float):
-            pairs.append(("clear", rule.clear))
         found += [
             ThresholdView(monitored.spec.name, rule.name, bound, value)
             for bound, value in pairs
-            if value is not None
+            if isinstance(value, float | int)
         ]
     return found
 

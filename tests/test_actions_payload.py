@@ -14,8 +14,8 @@ from standardwebhooks.webhooks import Webhook
 from monitor.actions.payload import message_id, retrain_body
 from monitor.actions.signing import new_secret, parse_secret, sign, verify
 from monitor.errors import ActionError
-from monitor.rules.alerts import AlertState
 from monitor.rules.retrain import Decision
+from monitor.rules.state import AlertState
 from monitor.types import Result, Window
 
 WINDOW = Window(0, 3_600_000_000)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from in_process import FEEDBACK, PREDICTIONS, InProcess, feedback, prediction
 
 from monitor.cycle import Cycle
-from monitor.rules.alerts import AlertRule, firing
+from monitor.rules.rule import AlertRule
+from monitor.rules.state import firing
 from monitor.types import ModelSpec
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from monitor.config import Config, FilesSource, KafkaSource, RelativeToReference, json_schema, load
-from monitor.config.alerts import Rate, Streak
+from monitor.config.alerts import Streak
+from monitor.config.bounds import Rate
 from monitor.config.docs import TITLES, render
 from monitor.config.problems import sections
 from monitor.errors import ConfigError
@@ -93,13 +94,16 @@ def test_bounds_derived_from_the_reference_are_typed(tmp_path: Path) -> None:
         "{critical: 0.01}",
         "{false_alarms: 1 per 30d}",
     )
-    alerts = ", ".join(f"{{name: a{i}, metric: psi, below: {form}}}" for i, form in enumerate(forms))
+    (tmp_path / "r.csv").write_text("age\n1\n")
+    alerts = ", ".join(f"{{name: a{i}, metric: psi, above: {form}}}" for i, form in enumerate(forms))
     alerts += ", {name: b, metric: psi, outside: [0, 1], clear: [0.2, 0.8], for: 3}"
-    text = SMALL.replace("window:", f"checks: {{drift: {{}}}}, alerts: [{alerts}], window:")
-    found = written(tmp_path, text).models[0].alerts
-    assert found[0].below == RelativeToReference(relative_to_reference="-5%")  # type: ignore[arg-type]
-    assert found[0].below.relative_to_reference == pytest.approx(-0.05, abs=0)
-    assert getattr(found[3].below, "false_alarms", None) == Rate(1, 30 * 86_400_000_000)
+    text = SMALL.replace(
+        "window:", f"reference: {{path: r.csv}}, checks: {{drift: {{}}}}, alerts: [{alerts}], window:"
+    )
+    found = list(written(tmp_path, text).models[0].own_alerts.values())
+    assert found[0].above == RelativeToReference(relative_to_reference="-5%")  # type: ignore[arg-type]
+    assert found[0].above.relative_to_reference == pytest.approx(-0.05, abs=0)
+    assert getattr(found[3].above, "false_alarms", None) == Rate(1, 30 * 86_400_000_000)
     assert (found[4].outside, found[4].clear, found[4].for_) == ((0.0, 1.0), (0.2, 0.8), Streak(3, 3))
 
 

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import StoreError
-from monitor.rules.alerts import AlertRule, AlertState, bounds, evaluate_rules, firing, matches, step
+from monitor.rules.alerts import evaluate_rules, step
+from monitor.rules.bounds import bounds
+from monitor.rules.rule import AlertRule, matches
+from monitor.rules.state import AlertState, firing
 from monitor.types import Result, Transition, Window
 
 PSI = AlertRule(name="drift", metric="psi", above=0.2)
@@ -241,8 +244,8 @@ def test_a_state_survives_its_json_form(rule: AlertRule, values: list[float | No
 
 
 def test_a_state_of_a_newer_program_is_refused() -> None:
-    row = AlertState("drift", result().series).to_json() | {"format": 2}
-    with pytest.raises(StoreError, match=r"'drift'.*format 2.*reads format 1"):
+    row = AlertState("drift", result().series).to_json() | {"format": 3}
+    with pytest.raises(StoreError, match=r"'drift'.*format 3.*formats up to 2"):
         AlertState.from_json(row)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from monitor.rules.alerts import AlertState
 from monitor.rules.retrain import Decision
+from monitor.rules.state import AlertState
 from monitor.time import to_rfc3339
 from monitor.types import Result
 

@@ -4,17 +4,8 @@
 """
 
 from monitor.config.actions import WebhookAction
-from monitor.config.alerts import (
-    Alert,
-    Critical,
-    FalseAlarms,
-    Rate,
-    ReferenceSd,
-    RelativeToReference,
-    Retrain,
-    Streak,
-    When,
-)
+from monitor.config.alerts import Alert, Retrain, Streak, When
+from monitor.config.bounds import Critical, FalseAlarms, Rate, ReferenceSd, RelativeToReference
 from monitor.config.checks import (
     Checks,
     Drift,
@@ -29,12 +20,14 @@ from monitor.config.load import json_schema, load
 from monitor.config.models import Columns, Model, Reference, Stream, WindowConfig
 from monitor.config.root import BasicAuth, Config, Log, Scheduler, Server, Store, Tls
 from monitor.config.secret import Secret
+from monitor.config.silences import DAYS, Silence
 from monitor.config.sources import FilesSource, KafkaSource, MemorySource, OAuth, Security
 
 __all__ = [
     "Alert",
     "BasicAuth",
     "Checks",
+    "DAYS",
     "Columns",
     "Config",
     "Critical",
@@ -61,6 +54,7 @@ __all__ = [
     "Secret",
     "Security",
     "Server",
+    "Silence",
     "Store",
     "Stream",
     "Streak",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from monitor.config.alerts import Alert
+from monitor.config.base import Section
+from monitor.config.bounds import Critical
 from monitor.config.document import Part
 from monitor.config.models import Model
 from monitor.config.problems import listed, unknown
@@ -30,20 +32,28 @@ def alert_problems(alert: Alert, model: Model, attributes: list[str], declared: 
     features = declared(("features",))
     if isinstance(model.features, dict):
         names = [*features, *(n for n in monitored_names(model.features) if n not in features)]
-        if alert.feature and alert.feature not in names:
-            yield ("feature",), unknown("feature", alert.feature, names)
+        yield from _selected("feature", "feature", alert.feature, names)
     fairness = model.checks.fairness
     combined = ["|".join(names) for names in fairness.intersections] if fairness else []
-    judged = fairness or "fairness" not in checks
-    if judged and alert.attribute and alert.attribute not in (known := [*attributes, *combined]):
-        yield ("attribute",), unknown("sensitive attribute", alert.attribute, known)
-    if alert.segment:
-        name, equals, _ = alert.segment.partition("=")
-        if not equals:
-            yield ("segment",), f"must be name=value, as in plan=gold, not {alert.segment!r}"
-        elif name not in (segments := declared(("segments",)) or list(model.segments)):
-            yield ("segment",), unknown("segment", name, segments)
+    if fairness or "fairness" not in checks:
+        yield from _selected("attribute", "sensitive attribute", alert.attribute, [*attributes, *combined])
+    segments = declared(("segments",)) or list(model.segments)
+    for one in alert.segment or ():
+        name, equals, _ = one.partition("=")
+        if not equals and "*" not in one:
+            yield ("segment",), f"must be name=value, as in plan=gold, or a pattern as in plan=*, not {one!r}"
+        else:
+            yield from _selected("segment", "segment", (name,), segments)
     yield from _bounds(alert)
+    yield from _derived(alert, bool(declared(("reference",))))
+
+
+def _selected(key: str, what: str, patterns: tuple[str, ...] | None, names: list[str]) -> Found:
+    from monitor.rules.rule import chosen
+
+    for one in patterns or ():
+        if not any(chosen(one, name) for name in names):
+            yield (key,), unknown(what, one, names)
 
 
 def _metric(alert: Alert, model: Model, checks: list[str], feedback: bool) -> Found:
@@ -78,9 +88,10 @@ def _bounds(alert: Alert) -> Found:
     bound, clear = getattr(alert, given[0]), alert.clear
     if clear is None:
         return
-    if isinstance(clear, tuple) != (given[0] == "outside"):
+    is_pair, wants_pair = isinstance(clear, tuple), given[0] == "outside"
+    if is_pair != wants_pair and (is_pair or isinstance(clear, float)):
         yield ("clear",), "must be a pair [low, high] with outside, and one number with above or below"
-    elif isinstance(bound, tuple) and isinstance(clear, tuple):
+    elif wants_pair and isinstance(bound, tuple) and isinstance(clear, tuple):
         if not bound[0] <= clear[0] <= clear[1] <= bound[1]:
             yield ("clear",), f"must lie within outside, {list(bound)}"
     elif isinstance(bound, float) and isinstance(clear, float):
@@ -88,3 +99,31 @@ def _bounds(alert: Alert) -> Found:
             yield ("clear",), f"must be at most above, {bound:g}"
         if given[0] == "below" and clear < bound:
             yield ("clear",), f"must be at least below, {bound:g}"
+
+
+def _derived(alert: Alert, has_reference: bool) -> Found:
+    """Yield what is wrong with bounds that are no numbers: no reference, or no such limit of the metric."""
+    from monitor.metrics import find, metric_names
+
+    if alert.metric not in metric_names():
+        return
+    metric = find(alert.metric)
+    for key in ("above", "below", "outside", "clear"):
+        given = getattr(alert, key)
+        for bound in given if isinstance(given, tuple) else (given,):
+            if not isinstance(bound, Section):
+                continue
+            if not has_reference:
+                yield (key,), "rests on the reference, and the model has none; give reference or a number"
+            elif isinstance(bound, Critical):
+                side = "below" if metric.is_pvalue else "above"
+                if metric.critical is None:
+                    yield (key,), f"{alert.metric!r} has no critical value; those that have: {_having()}"
+                elif key not in (side, "clear"):
+                    yield (key,), f"a critical value of {alert.metric!r} goes with {side}"
+
+
+def _having() -> str:
+    from monitor.metrics import metrics
+
+    return ", ".join(one.name for one in metrics() if one.critical is not None)

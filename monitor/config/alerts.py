@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
 
 from monitor.config.base import (
     Count,
@@ -15,15 +15,13 @@ from monitor.config.base import (
     Label,
     Name,
     NotSwitch,
-    Number,
-    Probability,
     Section,
     Switch,
     Text,
-    format_duration,
-    parse_duration,
+    one_or_many,
     tagged,
 )
+from monitor.config.bounds import BoundRange, Bounds, Clear
 from monitor.time import DAY_US
 
 
@@ -38,17 +36,6 @@ class Streak:
         return f"{self.needed} of {self.of}"
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """``count`` events in ``per_us`` microseconds."""
-
-    count: int
-    per_us: int
-
-    def __str__(self) -> str:
-        return f"{self.count} per {format_duration(self.per_us)}"
-
-
 def _streak(value: object) -> Streak:
     if isinstance(value, Streak):
         return value
@@ -61,115 +48,15 @@ def _streak(value: object) -> Streak:
     return Streak(needed, of)
 
 
-def _rate(value: object) -> Rate:
-    match = re.fullmatch(r"([0-9]{1,6}) per (\S+)", value) if isinstance(value, str) else None
-    try:
-        rate = Rate(int(match[1]), parse_duration(match[2])) if match else Rate(0, 0)
-    except ValueError:
-        rate = Rate(0, 0)
-    if not rate.count or not rate.per_us:
-        raise ValueError("must be 'n per duration', as in 1 per 30d")
-    return rate
+def _runbook(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", url):
+        raise ValueError("must be a URL, https://host/path")
+    return url
 
 
-def _percent(value: object) -> float:
-    match = re.fullmatch(r"([-+]?[0-9]{1,9}(?:\.[0-9]{1,9})?)%", value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("must be a percentage with its sign, as in -5% or 10%")
-    return float(match[1]) / 100
-
-
-def _range(value: object) -> tuple[float, float]:
-    numbers = [float(v) for v in value if _is_number(v)] if isinstance(value, list | tuple) else []
-    if (
-        not isinstance(value, list | tuple)
-        or len(value) != 2
-        or len(numbers) != 2
-        or not numbers[0] <= numbers[1]
-    ):
-        raise ValueError("must be [low, high], two finite numbers with low <= high")
-    return numbers[0], numbers[1]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-
-
-class ReferenceSd(Section):
-    """Bound at the mean plus or minus so many standard deviations of the reference's chunks."""
-
-    reference_sd: Annotated[float, Field(gt=0), NotSwitch]
-    """Standard deviations."""
-
-
-class RelativeToReference(Section):
-    """Bound so many percent over or under the reference's own value."""
-
-    relative_to_reference: Annotated[
-        float, PlainValidator(_percent), WithJsonSchema({"type": "string", "pattern": "^[-+]?[0-9.]+%$"})
-    ]
-    """Percentage with its sign, as in `-5%`."""
-
-
-class Critical(Section):
-    """Bound at the metric's own critical value for the window's size."""
-
-    critical: Probability
-    """Chance, without drift, of being beyond it."""
-
-
-class FalseAlarms(Section):
-    """Bound calibrated on the reference to a rate of false alarms."""
-
-    false_alarms: Annotated[
-        Rate, PlainValidator(_rate), PlainSerializer(str), WithJsonSchema({"type": "string"})
-    ]
-    """Rate, as in `1 per 30d`."""
-
-
-_FORMS = {
-    "reference_sd": "ReferenceSd",
-    "relative_to_reference": "RelativeToReference",
-    "critical": "Critical",
-    "false_alarms": "FalseAlarms",
-}
-_ALLOWED = (
-    "a number, {reference_sd: k}, {relative_to_reference: p%}, {critical: alpha}, {false_alarms: n per d}"
-)
-
-
-def _form(value: Any) -> str | None:
-    if isinstance(value, dict):
-        return next((_FORMS[key] for key in value if key in _FORMS), None)
-    if isinstance(value, Section):
-        return type(value).__name__
-    return None if isinstance(value, list) else "number"
-
-
-def _form_or_range(value: Any) -> str | None:
-    return "range" if isinstance(value, list | tuple) else None if _form(value) == "number" else _form(value)
-
-
-Derived = (
-    Annotated[ReferenceSd, Tag("ReferenceSd")]
-    | Annotated[RelativeToReference, Tag("RelativeToReference")]
-    | Annotated[Critical, Tag("Critical")]
-    | Annotated[FalseAlarms, Tag("FalseAlarms")]
-)
-Bound = Annotated[Annotated[Number, Tag("number")] | Derived, tagged(_form, f"must be {_ALLOWED}")]
-NumberRange = Annotated[
-    tuple[float, float],
-    PlainValidator(_range),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
-]
-BoundRange = Annotated[
-    Annotated[NumberRange, Tag("range")] | Derived,
-    tagged(_form_or_range, f"must be {_ALLOWED.replace('a number', '[low, high]')}"),
-]
-
-
-def _clear(value: Any) -> str:
-    return "range" if isinstance(value, list | tuple) else "number"
+Patterns = Annotated[tuple[Text, ...], Field(min_length=1), one_or_many(Text)]
+Labels = Annotated[tuple[Label, ...], Field(min_length=1), one_or_many(Label)]
+LabelName = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]{0,127}$")]
 
 
 class Alert(Section):
@@ -183,20 +70,20 @@ class Alert(Section):
     """Unique among the model's alerts."""
     metric: Text
     """A metric of a check that is on."""
-    feature: Text | None = None
-    """Only this feature; by default every feature is an alert instance of its own."""
-    attribute: Text | None = None
-    """Only this sensitive attribute (an intersection: `sex|region`)."""
-    group: Label | None = None
-    """Only this group."""
-    segment: Text | None = None
-    """Only this segment, as in `plan=gold`; by default only the whole."""
-    version: Label | None = None
-    """Only this model version; by default only all versions together."""
-    above: Bound | None = None
-    """Bad when the value is over it."""
-    below: Bound | None = None
-    """Bad when the value is under it."""
+    feature: Patterns | None = None
+    """Only these features, `*` stands for anything; by default all, each an alert instance of its own."""
+    attribute: Patterns | None = None
+    """Only these sensitive attributes (an intersection: `sex|region`)."""
+    group: Labels | None = None
+    """Only these groups."""
+    segment: Patterns | None = None
+    """These segments, as in `plan=gold`, `plan=*` or `*`; by default only the whole, without segments."""
+    version: Labels | None = None
+    """These model versions, each by itself; by default only all versions together."""
+    above: Bounds | None = None
+    """Bad when the value is over it; of a list over all of them."""
+    below: Bounds | None = None
+    """Bad when the value is under it; of a list under all of them."""
     outside: BoundRange | None = None
     """Bad when the value is not in `[low, high]`."""
     for_: Annotated[
@@ -206,13 +93,7 @@ class Alert(Section):
         WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}),
     ] = Field(default=Streak(1, 1), alias="for")
     """Fire when m of the last n windows are bad: `2 of 3`; a number n means `n of n`."""
-    clear: (
-        Annotated[
-            Annotated[Number, Tag("number")] | Annotated[NumberRange, Tag("range")],
-            tagged(_clear, "must be a number"),
-        ]
-        | None
-    ) = None
+    clear: Clear | None = None
     """A firing alert ends only at or inside this bound (with `outside` a pair); by default at its own."""
     min_samples: Annotated[int, Field(ge=0, le=2**31 - 1), NotSwitch] = 100
     """Windows with fewer rows do not count."""
@@ -220,8 +101,23 @@ class Alert(Section):
     """Passed on as a label."""
     confident: Switch = False
     """A window is bad only when its whole confidence interval is beyond the bound."""
+    labels: dict[LabelName, Label] = Field(default={})
+    """Further labels, as in `{team: risk}`; passed on."""
+    runbook: Annotated[Text, AfterValidator(_runbook)] | None = None
+    """URL that says what to do; passed on."""
     description: str = ""
     """For people; sent with notifications."""
+
+
+def _alert(value: Any) -> str | None:
+    return "default" if value == "default" else "alert" if isinstance(value, dict | Alert) else None
+
+
+AlertOrDefault = Annotated[
+    Annotated[Literal["default"], Tag("default")] | Annotated[Alert, Tag("alert")],
+    tagged(_alert, "must be an alert or 'default', which stands for the default alerts"),
+]
+Alerts = Annotated[tuple[AlertOrDefault, ...], one_or_many(AlertOrDefault)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,14 +220,29 @@ def _model(config: Config, model: Model, declared: Declared) -> Found:
         )
     yield from _classes(model)
     yield from _checks(model, declared)
-    yield from _unique(("alerts",), [alert.name for alert in model.alerts])
-    for j, alert in enumerate(model.alerts):
+    yield from _unique_alerts(model)
+    for j, alert in model.own_alerts.items():
         for loc, text in alert_problems(alert, model, sensitive_attributes(model), declared):
             yield ("alerts", j, *loc), text
-    alerts = declared(("alerts",))
+    alerts = [*declared(("alerts",)), *_default_alerts(model)]
     for loc, name in model.retrain.when.names() if model.retrain else ():
         if name not in alerts:
             yield ("retrain", "when", *loc), unknown("alert", name, alerts)
+
+
+def _unique_alerts(model: Model) -> Found:
+    seen: set[str] = set()
+    for j, alert in enumerate(model.alerts):
+        name, loc = ("default", ()) if alert == "default" else (alert.name, ("name",))
+        if name in seen:
+            yield ("alerts", j, *loc), f"{name!r} is taken by an earlier one; names must be unique"
+        seen.add(name)
+
+
+def _default_alerts(model: Model) -> tuple[str, ...]:
+    from monitor.rules.defaults import NAMES
+
+    return NAMES if "default" in model.alerts else ()
 
 
 def _classes(model: Model) -> Found:

@@ -93,6 +93,7 @@ TITLES = {
     "FalseAlarms": "bound: false_alarms",
     "Retrain": "models: retrain",
     "WebhookAction": "actions: webhook",
+    "Silence": "silences",
 }
 
 

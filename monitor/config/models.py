@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, Tag
 
-from monitor.config.alerts import Alert, Retrain
+from monitor.config.alerts import Alert, Alerts, Retrain
 from monitor.config.base import (
     AnyPath,
     Count,
@@ -142,10 +142,15 @@ class Model(Section):
     """Unit of the events' times; with `rfc3339` a number is rejected rather than guessed at."""
     checks: Annotated[Checks, Given] = Checks()
     """Which metrics are computed."""
-    alerts: tuple[Alert, ...] = ()
-    """Bounds on metrics."""
+    alerts: Alerts = ()
+    """Bounds on metrics; `default`, also as one of a list, stands for the default ones."""
     retrain: Retrain | None = None
     """When to ask for a new model."""
+
+    @property
+    def own_alerts(self) -> dict[int, Alert]:
+        """The alerts that are written out, by their place in the list."""
+        return {i: alert for i, alert in enumerate(self.alerts) if isinstance(alert, Alert)}
 
     @property
     def negative_class(self) -> str:

@@ -26,6 +26,7 @@ from monitor.config.base import (
 )
 from monitor.config.models import Model
 from monitor.config.secret import BcryptHash
+from monitor.config.silences import Silence
 from monitor.config.sources import SourceConfig
 from monitor.time import DAY_US, SECOND_US
 
@@ -137,6 +138,8 @@ class Config(Section):
     """The monitored models."""
     actions: dict[Name, WebhookAction] = Field(default={})
     """Name to action."""
+    silences: tuple[Silence, ...] = ()
+    """When nobody is told of alerts."""
 
     _directory: Path = PrivateAttr(default_factory=Path.cwd)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from monitor.types import State
 
@@ -14,6 +14,22 @@ Subject = Literal["column", "task", "estimate", "group", "gap", "window", "sampl
 Target = Literal["feature", "prediction", "score", "label"]
 TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
+
+
+class Measured(Protocol):
+    """What a critical value may depend on: an outcome's or a result's sizes and detail."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def n_reference(self) -> int: ...
+
+    @property
+    def detail(self) -> Mapping[str, Any]: ...
+
+
+Limit = Callable[[Measured, float], float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,9 @@ class Metric:
         Unit in words, and the closed range of values.
     function
         The computation, a pure function of its summary.
+    critical
+        The value that windows without drift pass with probability alpha only, from an answer's sizes and
+        detail; None where the metric has none. P-values pass it downwards, everything else upwards.
     """
 
     name: str
@@ -97,6 +116,12 @@ class Metric:
     function: Callable[..., Any]
     suffix: str = ""  # of the Prometheus family, where it is not the name
     counts_labels: bool = False
+    critical: Limit | None = None
+
+    @property
+    def is_pvalue(self) -> bool:
+        """Whether small values, not large ones, are the unlikely ones."""
+        return self.unit == "probability"
 
     @property
     def follows_labels(self) -> bool:
@@ -143,6 +168,11 @@ class Metric:
         return {name: outcome.checked() for name, outcome in answers.items()}
 
 
+def level(measured: Measured, alpha: float) -> float:
+    """Return the critical value of a p-value: the level itself."""
+    return alpha
+
+
 _METRICS: dict[str, Metric] = {}
 _RESULTS: dict[str, tuple[Metric, Target]] = {}
 F = TypeVar("F", bound=Callable[..., Any])
@@ -161,6 +191,7 @@ def metric(
     needs_reference: bool = False,
     suffix: str = "",
     counts_labels: bool = False,
+    critical: Limit | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -179,6 +210,7 @@ def metric(
                 function,
                 suffix,
                 counts_labels,
+                critical,
             )
         )
         return function

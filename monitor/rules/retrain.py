@@ -1,7 +1,7 @@
 """The decision to retrain: a condition over alert names, a cooldown and a weekly cap.
 
-The request is made on the *edge*, when the condition becomes true. An edge inside the cooldown or over the
-cap is *held*: it is acted on when it may be, provided that the condition still holds then.
+The request is made on the *edge*, when the condition becomes true. An edge inside the cooldown, over the cap
+or owed to silenced alerts is *held*: it is acted on when it may be, if the condition still holds then.
 """
 
 from __future__ import annotations
@@ -181,6 +181,7 @@ def decide(
     window: Window,
     transitions: Sequence[Transition] = (),
     at_us: int,
+    silent: frozenset[str] = frozenset(),
 ) -> tuple[RetrainState, Decision | None]:
     """Look at the alerts after a window (or at any later moment, to act on a held edge).
 
@@ -193,6 +194,8 @@ def decide(
         a held edge has the edge's window.
     at_us
         The moment of the decision.
+    silent
+        Those of ``firing`` whose firing instances are all silenced: the condition must hold without them too.
 
     Returns
     -------
@@ -206,9 +209,10 @@ def decide(
     )
     cooling = state.last_fired_us is not None and at_us < state.last_fired_us + rule.cooldown_us
     capped = rule.max_per_week is not None and len(fired_us) >= rule.max_per_week
-    if held_id is None or edge is None or cooling or capped:
+    silenced = not holds(rule.when, firing - silent)
+    if held_id is None or edge is None or cooling or capped or silenced:
         return state, None
-    alerts = tuple(sorted(firing & alert_names(rule.when)))
+    alerts = tuple(sorted((firing - silent) & alert_names(rule.when)))
     done = RetrainState(True, last_fired_us=at_us, last_id=held_id, fired_us=(*fired_us, at_us))
     return done, Decision(held_id, rule.model, rule.name, Window(*edge), alerts, at_us)
 

@@ -176,4 +176,5 @@ def transition_json(one: Transition) -> dict[str, Any]:
         "segment": segment or None, "window_start": to_rfc3339(one.window.start_us),
         "window_end": to_rfc3339(one.window.end_us), "before": one.before, "after": one.after,
         "value": one.value, "bound": one.bound, "at": to_rfc3339(one.at_us),
+        "silenced": one.silenced,
     }  # fmt: skip

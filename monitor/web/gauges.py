@@ -10,10 +10,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Sample
 
 from monitor.web.labels import label_value
-from monitor.web.snapshot import Snapshot
+from monitor.web.snapshot import AlertView, Snapshot
 from monitor.web.telemetry import PREFIX
 
-# name without prefix -> (labels, help)
+SERIES = ("version", "feature", "attribute", "group", "segment")
+INSTANCE = ("model", "alert", *SERIES)
+THRESHOLD = ("model", "alert", "bound", *SERIES)
+
+# name without prefix -> (labels, help); a label without a value is left out
 TABLE = MappingProxyType(
     {
         "alert_firing": (
@@ -24,9 +28,17 @@ TABLE = MappingProxyType(
             ("model", "alert", "severity"),
             "1 while any instance of the alert has no value in the newest window and keeps its phase.",
         ),
+        "alert_silenced": (
+            ("model", "alert", "severity"),
+            "1 while any instance of the alert that is not ok is silenced, else 0.",
+        ),
         "alert_threshold": (
-            ("model", "alert", "bound"),
-            "The bound of the alert's rule, as a number of the metric it watches.",
+            THRESHOLD,
+            "The bound, as a number of the metric: the rule's own, or the newest window's of each instance.",
+        ),
+        "alert_margin": (
+            INSTANCE,
+            "Distance of the newest value to the nearest bound, in the metric's unit; below 0 beyond it.",
         ),
         "results": (
             ("model", "state"),
@@ -64,8 +76,7 @@ def gauges(snapshot: Snapshot) -> Iterator[Metric]:
     for name, (labels, text) in TABLE.items():
         family = Metric(PREFIX + name, text, "gauge")
         family.samples = [
-            Sample(family.name, dict(zip(labels, map(label_value, values), strict=True)), value)
-            for values, value in _rows(name, snapshot)
+            Sample(family.name, _labels(labels, values), value) for values, value in _rows(name, snapshot)
         ]
         if family.samples:
             yield family
@@ -77,8 +88,16 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
             return _any(((a.model, a.alert, a.severity), a.phase == "firing") for a in snapshot.alerts)
         case "alert_no_data":
             return _any(((a.model, a.alert, a.severity), a.no_data) for a in snapshot.alerts)
+        case "alert_silenced":
+            return _any(
+                ((a.model, a.alert, a.severity), bool(a.silence) and a.phase != "ok") for a in snapshot.alerts
+            )
         case "alert_threshold":
-            return {(t.model, t.alert, t.bound): t.value for t in snapshot.thresholds}.items()
+            return _thresholds(snapshot)
+        case "alert_margin":
+            return [
+                ((a.model, a.alert, *_series(a)), a.margin) for a in snapshot.alerts if a.margin is not None
+            ]
         case "results":
             return _sum(((r.model, r.state), 1) for r in snapshot.results)
         case "window_end_timestamp_seconds":
@@ -89,6 +108,27 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
             return [((m.name,), m.watermark_us / 1e6) for m in snapshot.models if m.watermark_us is not None]
         case _:
             return _process_rows(name, snapshot)
+
+
+def _thresholds(snapshot: Snapshot) -> list[Row]:
+    """Return each rule's numbers, and of bounds that depend on the window those of each instance."""
+    none = ("",) * len(SERIES)
+    fixed = {(t.model, t.alert, t.bound): t.value for t in snapshot.thresholds}
+    rows: dict[tuple[str, ...], float] = {(*key, *none): value for key, value in fixed.items()}
+    for alert in snapshot.alerts:
+        for bound, value in alert.bounds.items():
+            if (alert.model, alert.alert, bound) not in fixed:
+                rows[alert.model, alert.alert, bound, *_series(alert)] = value
+    return list(rows.items())
+
+
+def _series(alert: AlertView) -> tuple[str, ...]:
+    return tuple(getattr(alert, name) or "" for name in SERIES)
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+    pairs = zip(names, map(label_value, values), strict=True)
+    return {name: value for name, value in pairs if value or name not in SERIES}
 
 
 def _process_rows(name: str, snapshot: Snapshot) -> Iterable[Row]:

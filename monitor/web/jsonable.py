@@ -57,9 +57,10 @@ def window_json(window: Window | None) -> dict[str, str | None]:
 def alert_json(alert: AlertView) -> dict[str, Any]:
     """Return the public form of one alert instance."""
     names = ("model", "alert", "severity", "phase", "metric", "version", "feature", "attribute", "group")
-    more = ("segment", "value", "bound", "no_data")
+    more = ("segment", "value", "bound", "bounds", "margin", "no_data", "reason")
+    texts = ("silence", "labels", "runbook", "description")
     return {
-        **{name: getattr(alert, name) for name in (*names, *more)},
+        **{name: getattr(alert, name) for name in (*names, *more, *texts)},
         "since": time_or_none(alert.since_us),
         **window_json(alert.window),
     }

@@ -12,7 +12,10 @@ from monitor.types import AlertPhase, Result, Task, Window
 class AlertView:
     """One instance of an alert: the rule applied to one series.
 
-    ``no_data`` is True when the newest window gave no value, so that the phase is a kept, older one.
+    ``no_data`` is True when the newest window gave no value, so that the phase is a kept, older one, and
+    ``reason`` says why. ``bounds`` are the limits of ``window``: ``above``, ``below``, ``clear``,
+    ``clear_above``, ``clear_below``; ``margin`` is the value's distance to the nearest one, negative beyond.
+    ``silence`` is the comment of the silence that covers it (``"silenced"`` where that has none), or empty.
     """
 
     model: str
@@ -30,6 +33,13 @@ class AlertView:
     since_us: int | None = None
     window: Window | None = None
     no_data: bool = False
+    reason: str = ""
+    bounds: Mapping[str, float] = field(default_factory=dict)
+    margin: float | None = None
+    silence: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    runbook: str = ""
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,7 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdView:
-    """One bound of an alert rule, as it stands (calibrated bounds already turned into numbers)."""
+    """One bound of an alert rule that is a number, the same for all of its instances."""
 
     model: str
     alert: str

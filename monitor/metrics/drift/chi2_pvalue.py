@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.registry import Outcome, level, metric
 from monitor.summaries import IntArray
 from monitor.summaries.categorical import CategoricalSummary
 
@@ -19,6 +19,7 @@ LEAST_EXPECTED = 5.0
     applies={"categorical"},
     unit="probability",
     needs_reference=True,
+    critical=level,
 )
 def chi2_pvalue(pair: ColumnPair) -> Outcome:
     """Probability of so different category counts if nothing had drifted (chi-squared test).

@@ -7,8 +7,14 @@ import math
 import numpy as np
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.drift.psi_critical import critical
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.drift.psi_critical import critical, limit
+from monitor.metrics.registry import Measured, Outcome, metric
+
+
+def limit_of(measured: Measured, alpha: float) -> float | None:
+    """Return the critical value from an answer's sizes and its number of ``bins``."""
+    squared = limit(measured, alpha)
+    return None if squared is None else math.sqrt(squared / (8))
 
 
 @metric(
@@ -18,6 +24,7 @@ from monitor.metrics.registry import Outcome, metric
     applies={"numeric", "categorical"},
     unit="distance",
     needs_reference=True,
+    critical=limit_of,
 )
 def hellinger(pair: ColumnPair) -> Outcome:
     """Hellinger distance between the binned distributions.
@@ -38,4 +45,5 @@ def hellinger(pair: ColumnPair) -> Outcome:
     """
     p, q = (side / side.sum() for side in pair.binned)
     value = math.sqrt(min(float(np.square(np.sqrt(p) - np.sqrt(q)).sum()) / 2, 1.0))
-    return pair.outcome(value, critical=math.sqrt(critical(*pair.binned, pair.alpha) / 8))
+    bins = int((pair.binned[0] + pair.binned[1] > 0).sum())
+    return pair.outcome(value, critical=math.sqrt(critical(*pair.binned, pair.alpha) / 8), bins=bins)

@@ -7,9 +7,15 @@ import math
 import numpy as np
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.drift.psi_critical import critical
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.drift.psi_critical import critical, limit
+from monitor.metrics.registry import Measured, Outcome, metric
 from monitor.summaries import FloatArray, IntArray
+
+
+def limit_of(measured: Measured, alpha: float) -> float | None:
+    """Return the critical value from an answer's sizes and its number of ``bins``."""
+    squared = limit(measured, alpha)
+    return None if squared is None else math.sqrt(squared / (8 * math.log(2)))
 
 
 @metric(
@@ -19,6 +25,7 @@ from monitor.summaries import FloatArray, IntArray
     applies={"numeric", "categorical"},
     unit="square root of bits",
     needs_reference=True,
+    critical=limit_of,
 )
 def js_distance(pair: ColumnPair) -> Outcome:
     """Jensen-Shannon distance between the binned distributions.
@@ -37,8 +44,9 @@ def js_distance(pair: ColumnPair) -> Outcome:
     ----------
     Endres, Schindelin (2003), A new metric for probability distributions, IEEE Trans. Inf. Theory 49.
     """
-    limit = math.sqrt(critical(*pair.binned, pair.alpha) / (8 * math.log(2)))
-    return pair.outcome(distance(*pair.binned), critical=limit)
+    highest = math.sqrt(critical(*pair.binned, pair.alpha) / (8 * math.log(2)))
+    bins = int((pair.binned[0] + pair.binned[1] > 0).sum())
+    return pair.outcome(distance(*pair.binned), critical=highest, bins=bins)
 
 
 def distance(reference: IntArray, current: IntArray) -> float:

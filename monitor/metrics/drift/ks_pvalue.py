@@ -6,7 +6,7 @@ import math
 
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.drift.ks_statistic import distance, effective_size
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.registry import Outcome, level, metric
 
 CORRECTED_FROM = 10_000
 
@@ -18,6 +18,7 @@ CORRECTED_FROM = 10_000
     applies={"numeric"},
     unit="probability",
     needs_reference=True,
+    critical=level,
 )
 def ks_pvalue(pair: ColumnPair) -> Outcome:
     """Probability of so large a KS statistic if nothing had drifted.

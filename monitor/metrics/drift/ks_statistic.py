@@ -7,12 +7,25 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.registry import Measured, Outcome, metric
 from monitor.summaries.numeric import NumericSummary
 
 
+def limit(measured: Measured, alpha: float) -> float | None:
+    """Return the critical value from an answer's sizes; None where they are missing."""
+    if not measured.n or not measured.n_reference:
+        return None
+    return critical(effective_size(measured.n, measured.n_reference), alpha)
+
+
 @metric(
-    "ks_statistic", check="drift", subject="column", applies={"numeric"}, unit="ratio", needs_reference=True
+    "ks_statistic",
+    check="drift",
+    subject="column",
+    applies={"numeric"},
+    unit="ratio",
+    needs_reference=True,
+    critical=limit,
 )
 def ks_statistic(pair: ColumnPair) -> Outcome:
     """Largest distance between the two cumulative distributions (Kolmogorov-Smirnov).
@@ -36,9 +49,9 @@ def ks_statistic(pair: ColumnPair) -> Outcome:
     if sides is None:
         return Outcome.none("insufficient_samples", "one side has only missing values", n=pair.n)
     reference, current = sides
-    limit = critical(effective_size(current.n, reference.n), pair.alpha)
+    highest = critical(effective_size(current.n, reference.n), pair.alpha)
     return Outcome(
-        distance(reference, current), n=current.n, n_reference=reference.n, detail={"critical": limit}
+        distance(reference, current), n=current.n, n_reference=reference.n, detail={"critical": highest}
     )
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.drift.psi_critical import critical
+from monitor.metrics.drift.psi_critical import critical, limit
 from monitor.metrics.registry import Outcome, metric
 from monitor.summaries import IntArray
 
@@ -22,6 +22,7 @@ PSEUDOCOUNT = 0.5
     unit="nats",
     high=math.inf,
     needs_reference=True,
+    critical=limit,
 )
 def psi(pair: ColumnPair) -> Outcome:
     """Population stability index of the window against the reference.
@@ -45,8 +46,8 @@ def psi(pair: ColumnPair) -> Outcome:
     Yurdakul, Naranjo (2020), Statistical properties of the population stability index, J. Risk Model
     Validation 14.
     """
-    value, limit = index(*pair.binned), critical(*pair.binned, pair.alpha)
-    return pair.outcome(value, critical=limit, bins=int((pair.binned[0] + pair.binned[1] > 0).sum()))
+    value, highest = index(*pair.binned), critical(*pair.binned, pair.alpha)
+    return pair.outcome(value, critical=highest, bins=int((pair.binned[0] + pair.binned[1] > 0).sum()))
 
 
 def index(reference: IntArray, current: IntArray) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.registry import Measured, Outcome, metric
 from monitor.summaries import IntArray
 
 
@@ -40,6 +40,22 @@ def psi_critical(pair: ColumnPair) -> Outcome:
     Validation 14.
     """
     return pair.outcome(critical(*pair.binned, pair.alpha), alpha=pair.alpha)
+
+
+def limit(measured: Measured, alpha: float) -> float | None:
+    """Return the critical value from an answer's sizes and ``bins``; None where they are missing.
+
+    >>> from monitor.metrics.registry import Outcome
+    >>> round(limit(Outcome(0.3, n=100, n_reference=100_000, detail={"bins": 10}), 0.01), 2)
+    0.22
+    """
+    from scipy.special import chdtri
+
+    bins = measured.detail.get("bins")
+    if not bins or not measured.n or not measured.n_reference:
+        return None
+    quantile = float(chdtri(bins - 1, alpha)) if bins > 1 else 0.0
+    return quantile * (1 / measured.n + 1 / measured.n_reference)
 
 
 def critical(reference: IntArray, current: IntArray, alpha: float) -> float:

@@ -6,13 +6,20 @@ import math
 
 import numpy as np
 
-from monitor.metrics.registry import Outcome, metric
+from monitor.metrics.registry import Measured, Outcome, metric
 from monitor.metrics.samples import SamplePair
 from monitor.summaries import FloatArray
 
 EXPLAINED = 0.65
 CHUNKS = 20
 LEAST_REFERENCE = 200  # rows: half for the components, half for twenty chunks of five
+
+
+def limit(measured: Measured, alpha: float) -> float:
+    """Return the t-distribution's quantile, upwards alone: ``alpha`` of drift-free windows are above it."""
+    from scipy.stats import t
+
+    return float(t.isf(alpha, CHUNKS - 1))
 
 
 @metric(
@@ -24,6 +31,7 @@ LEAST_REFERENCE = 200  # rows: half for the components, half for twenty chunks o
     low=-math.inf,
     high=math.inf,
     needs_reference=True,
+    critical=limit,
 )
 def reconstruction_error(pair: SamplePair) -> Outcome:
     """Mean distance of the window's rows from the reference's principal components, as a z-score.
