@@ -28,6 +28,7 @@ from monitor.store.results import (
     WindowRow,
     dirty_windows,
     read_states,
+    revision_of,
     transition_json,
     window_rows,
     write_alert_states,
@@ -144,8 +145,8 @@ class Cycle:
             label_wait_over=due.label_wait_over,
             labelled_only=due.labelled_only,
         )
-        before = window_rows(self.cursor, monitored.model).get(due.index)
-        row = WindowRow(due.index, before.revision + 1 if before else 1, evaluation.labels != "awaiting")
+        revision = revision_of(self.cursor, monitored.model, due.index) + 1
+        row = WindowRow(due.index, revision, evaluation.labels != "awaiting")
         results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
         states, transitions = evaluate_rules(
             monitored.alerts, self.states, results, now_us, self.frame, monitored.silences

@@ -10,7 +10,13 @@ import numpy as np
 from monitor.decode.columns import feature_column, quote, stored_columns
 from monitor.decode.derived import EMBEDDING, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
-from monitor.engine.rows import class_scores, group_errors, predicted_scores
+from monitor.engine.rows import (
+    class_scores,
+    group_errors,
+    labelled_numbers,
+    labelled_scores,
+    predicted_scores,
+)
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
@@ -147,7 +153,7 @@ def task_data(
         label = targets.get("label")
         center = label.moments.mean if isinstance(label, NumericSummary) else 0.0
         residuals = ResidualSummary.zero(center)
-        for predictions, truths, missing in query.residuals(part, panes):
+        for predictions, truths, missing in labelled_numbers(query, part, panes):
             new = ResidualSummary.lift(predictions, truths, center=center, unlabelled=missing)
             residuals = residuals.merge(new)
         return TaskData(spec.task, rng, residuals=residuals)
@@ -157,7 +163,7 @@ def task_data(
         score = targets.get("score")
         edges = edges_from(score.cuts if isinstance(score, NumericSummary) else NOTHING)
         summary = ScoreSummary.zero(edges)
-        for numbers, positives in query.scores(part, panes, spec.positive_class):
+        for numbers, positives in labelled_scores(query, part, panes, spec.positive_class):
             summary = summary.merge(ScoreSummary.lift(numbers, positives, edges=edges))
         scores = {spec.positive_class: summary} if summary.n else {}
     elif spec.task == "multiclass":

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fairlearn import metrics as fair
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from monitor.metrics import GroupData, Outcome, find, metrics
 from monitor.metrics.contrasts import Sample, largest_difference
 from monitor.metrics.examples import grouped
 from monitor.metrics.groups import MAX_GROUPS
+from monitor.summaries.confusion import Confusion
 
 GAPS = {
     "demographic_parity_difference": fair.demographic_parity_difference,
@@ -32,6 +34,14 @@ RATES = {
     "group_fnr": fair.false_negative_rate,
     "group_accuracy": skm.accuracy_score,
     "group_precision": skm.precision_score,
+}
+GAP_OF = {
+    "selection_rate": "demographic_parity",
+    "tpr": "equal_opportunity",
+    "fnr": None,  # the mirror of tpr
+    "fpr": "false_positive_rate",
+    "precision": "predictive_parity",
+    "accuracy": "accuracy_parity",
 }
 
 
@@ -71,6 +81,56 @@ def test_group_rates_are_exactly_fairlearns_on_the_rows(name: str) -> None:
     )
     outcomes = find(name).by_group(data_of(groups, truths, predictions))
     assert {group: outcome.value for group, outcome in outcomes.items()} == frame.by_group.to_dict()
+
+
+CELLS = [("1", "1"), ("1", "0"), ("0", "1"), ("0", "0")]
+DIVIDED_BY = {"tpr": ("truth", 1), "fnr": ("truth", 1), "fpr": ("truth", 0), "precision": ("prediction", 1)}
+
+
+@given(counts=st.lists(st.lists(st.integers(0, 10**9) | st.just(0), min_size=4, max_size=4), max_size=5))
+@settings(max_examples=25, deadline=None)
+def test_any_counted_cells_give_exactly_what_fairlearn_gives_with_sample_weight(
+    counts: list[list[int]],
+) -> None:
+    rows = [(f"g{i}", *cell, n) for i, four in enumerate(counts) for cell, n in zip(CELLS, four, strict=True)]
+    table = pd.DataFrame(rows, columns=["group", "truth", "prediction", "n"])
+    columns = [table[name].tolist() for name in table]
+    data = GroupData(Confusion.lift(*columns), "1", np.random.default_rng(0), min_group_size=1)  # type: ignore[arg-type]
+    table = table[table.groupby("group")["n"].transform("sum") > 0]
+    if table.empty:
+        assert all(o.value is None for name in RATES for o in find(name).by_group(data).values())
+        return
+    frame = weighted(table.astype({"truth": int, "prediction": int}))
+    for name in RATES:
+        rate = name.removeprefix("group_")
+        outcomes = find(name).by_group(data)
+        known = frame.by_group[rate].dropna().to_dict()
+        assert {group: o.value for group, o in outcomes.items() if o.state == "ok"} == known
+        if (gap := GAP_OF[rate]) and len(known) > 1:
+            assert ask(f"{gap}_difference", data).value == frame.difference()[rate]
+            ratio = frame.ratio()[rate]
+            assert ask(f"{gap}_ratio", data).value == (None if np.isnan(ratio) else ratio)
+
+
+def weighted(table: pd.DataFrame) -> Any:
+    """Return fairlearn's frame of all rates over the cells; NaN where a group has none to divide by."""
+
+    def defined(base: Any) -> Any:
+        def rate(truth: Any, prediction: Any, *, sample_weight: Any, divided_by: Any) -> float:
+            none = not sample_weight[divided_by].sum()
+            return float("nan") if none else float(base(truth, prediction, sample_weight=sample_weight))
+
+        return rate
+
+    names = {name.removeprefix("group_"): base for name, base in RATES.items()}
+    of = {n: table[at[0]] == at[1] if (at := DIVIDED_BY.get(n)) else table["n"] >= 0 for n in names}
+    return fair.MetricFrame(
+        metrics={name: defined(base) for name, base in names.items()},
+        y_true=table["truth"],
+        y_pred=table["prediction"],
+        sensitive_features=table["group"],
+        sample_params={n: {"sample_weight": table["n"], "divided_by": of[n]} for n in names},
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,18 +72,22 @@ class WindowQuery:
         settled = "(SELECT * FROM {} WHERE seq <= " + str(upto_seq) + ")" if upto_seq is not None else "{}"
         self.predictions = settled.format(predictions_table(model))
         self._labels = settled.format(labels_table(model))
-        self._joined = False
+        self._joined = self._counted = False
 
     def _where(self, part: Slice, window: Window | None = None) -> str:
         at = window or self.window
-        tests = [f"event_us >= {at.start_us} AND event_us < {at.end_us}"]
+        return " AND ".join([f"event_us >= {at.start_us} AND event_us < {at.end_us}", *self._of(part)])
+
+    def _of(self, part: Slice) -> list[str]:
+        """Return what a row must satisfy to be in the slice."""
+        tests = []
         if part.version != ALL_VERSIONS:
             tests.append(f"version = {literal(part.version)}")
         if part.segment:
             tests.append(
                 f"{quote(column_of(self.spec, part.segment[0]))}::VARCHAR = {literal(part.segment[1])}"
             )
-        return " AND ".join(tests)
+        return tests
 
     def count(self, part: Slice = Slice()) -> int:  # noqa: B008
         """Return the number of rows."""
@@ -182,29 +186,49 @@ class WindowQuery:
         ).fetchall()
         return int(rows[0][0]), int(rows[0][1])
 
+    @property
+    def _sliced(self) -> list[str]:
+        """The quoted columns that slices and groups are told apart by."""
+        names = {*self.spec.segments, *(a for one in self.spec.checks.sensitive for a in one)}
+        return ["version", *(quote(column_of(self.spec, name)) for name in sorted(names))]
+
     def join(self) -> None:
         """Join the window's rows to their labels once, into the temporary table ``asked``.
 
         Of several labels for one event the latest by (label time, log order) counts; a NULL one withdraws.
+        Most events have one: all labels are joined, and only if that made more rows are the others deleted.
         """
         if self._joined:
             return
-        names = {*self.spec.segments, *(a for one in self.spec.checks.sensitive for a in one)}
-        extra = [quote(column_of(self.spec, name)) for name in sorted(names)]
-        columns = ", ".join(["id", "event_us", "version", "prediction", "score", *extra])
+        columns = ", ".join(["id", "seq", "event_us", "prediction", "score", *self._sliced])
         scores = ", scores" if self.spec.task == "multiclass" else ""
-        known = "" if self.as_of_us is None else f" AND (label_us IS NULL OR label_us <= {self.as_of_us})"
-        # one integer that sorts as (label time, place in the log order): two struct fields cost 20 % more
-        time, rank = "coalesce(label_us, 0)::HUGEINT", f"{rank_sql(self.cursor)}::HUGEINT"
-        order = f"{time} * {1 << 64} + {rank} * {1 << 48} + off"
-        newest = f"arg_max(struct_pack(label := label, us := label_us), {order})"
-        self.cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE asked AS WITH w AS (SELECT {columns}{scores}"
-            f" FROM {self.predictions} WHERE {self._where(Slice())}), k AS (SELECT id, {newest} AS m"
-            f" FROM {self._labels} WHERE id IN (SELECT id FROM w){known} GROUP BY id)"
-            " SELECT w.* EXCLUDE (id), m.label AS label, m.us AS label_us FROM w LEFT JOIN k USING (id)"
-        )
+        known = "" if self.as_of_us is None else f" WHERE label_us IS NULL OR label_us <= {self.as_of_us}"
+        place = f"{rank_sql(self.cursor)}::BIGINT * {1 << 48} + off"
+        rows = self.cursor.execute(
+            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT w.* EXCLUDE (id), label, label_us, place"
+            f" FROM (SELECT {columns}{scores} FROM {self.predictions} WHERE {self._where(Slice())}) w"
+            f" LEFT JOIN (SELECT id, label, label_us, {place} AS place FROM {self._labels}{known}) USING (id)"
+        ).fetchall()
+        if rows[0][0] > self.count():
+            newest = f"arg_max(rowid, coalesce(label_us, 0)::HUGEINT * {1 << 64} + place)"
+            self.cursor.execute(
+                f"DELETE FROM asked USING (SELECT seq, {newest} AS kept FROM asked GROUP BY seq"
+                " HAVING count(*) > 1) repeated WHERE asked.seq = repeated.seq AND asked.rowid <> kept"
+            )
         self._joined = True
+
+    def _count_cells(self) -> None:
+        """Count the joined rows by all that tells cells apart, once, into the temporary table ``counted``."""
+        if self._counted:
+            return
+        self.join()
+        fixed = f"CASE WHEN abs(score) < 1e9 THEN try_cast(round(score * {SCORE_UNIT}) AS HUGEINT) END"
+        self.cursor.execute(
+            f"CREATE OR REPLACE TEMP TABLE counted AS SELECT {', '.join(self._sliced)}, label, prediction,"
+            f" count(*) AS n, count(score) AS scored, coalesce(sum({fixed}), 0) AS total FROM asked"
+            " GROUP BY ALL"
+        )
+        self._counted = True
 
     def cells(
         self, part: Slice, attributes: Sequence[tuple[str, ...]]
@@ -214,44 +238,17 @@ class WindowQuery:
         A row is ``(group, truth, prediction, count, scored, score_sum)``; ``group`` joins the values of an
         intersection by ``|``; rows with a missing attribute belong to no group and are left out.
         """
-        self.join()
-        fixed = f"CASE WHEN abs(score) < 1e9 THEN try_cast(round(score * {SCORE_UNIT}) AS HUGEINT) END"
-        score_sum = f"sum({fixed})"
+        self._count_cells()
         answers: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
         for attribute in [(), *attributes]:
             names = [f"{quote(column_of(self.spec, a))}::VARCHAR" for a in attribute]
             group = group_sql(names) or "''"
-            present = "".join(f" AND {n} IS NOT NULL" for n in names)
+            tests = " AND ".join([*self._of(part), *(f"{n} IS NOT NULL" for n in names)]) or "true"
             answers[attribute] = self.cursor.execute(
-                f"SELECT {group} AS g, label, prediction, count(*), count(score), coalesce({score_sum}, 0)"
-                f" FROM asked WHERE {self._where(part)}{present} GROUP BY ALL ORDER BY ALL"
+                f"SELECT {group} AS g, label, prediction, sum(n), sum(scored), sum(total)"
+                f" FROM counted WHERE {tests} GROUP BY ALL ORDER BY ALL"
             ).fetchall()
         return answers
-
-    def scores(
-        self, part: Slice, panes: Sequence[Window], positive: str
-    ) -> Iterator[tuple[Floats, npt.NDArray[np.bool_]]]:
-        """Yield ``(scores, truth is positive)`` of the labelled rows with a score, pane by pane."""
-        self.join()
-        for pane in panes:
-            table = _arrow(
-                self.cursor,
-                f"SELECT score, label = {literal(positive)} AS truth FROM asked"
-                f" WHERE {self._where(part, pane)} AND score IS NOT NULL AND label IS NOT NULL",
-            )
-            yield table["score"].to_numpy(), table["truth"].to_numpy()
-
-    def residuals(self, part: Slice, panes: Sequence[Window]) -> Iterator[tuple[Floats, Floats, int]]:
-        """Yield ``(predictions, truths, rows without a label)`` pane by pane, for numeric labels."""
-        self.join()
-        for pane in panes:
-            where = self._where(part, pane)
-            table = _arrow(
-                self.cursor, f"SELECT prediction, label FROM asked WHERE {where} AND label IS NOT NULL"
-            )
-            query = f"SELECT count(*) FROM asked WHERE {where} AND label IS NULL"
-            missing = int(self.cursor.execute(query).fetchall()[0][0])
-            yield table["prediction"].to_numpy(), table["label"].to_numpy(), missing
 
     def labels(self, part: Slice) -> tuple[int, int, list[int]]:
         """Return (rows, labelled rows, label delay quartiles 50/90/99 in µs; empty where unknown)."""

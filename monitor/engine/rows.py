@@ -1,4 +1,4 @@
-"""Further questions to a window's rows: scores of all rows, scores by class, errors by group."""
+"""Further questions to a window's rows: scores of the labelled, of all, by class; errors; errors by group."""
 
 from __future__ import annotations
 
@@ -30,6 +30,33 @@ def predicted_scores(
         )
         held = rows.filter(pc.is_valid(rows["score"]))
         yield held["score"].to_numpy(), held["chosen"].to_numpy(), len(rows) - len(held)
+
+
+def labelled_scores(
+    query: WindowQuery, part: Slice, panes: Sequence[Window], positive: str
+) -> Iterator[tuple[Floats, Bools]]:
+    """Yield ``(scores, truth is positive)`` of the labelled rows with a score, pane by pane."""
+    query.join()
+    for pane in panes:
+        rows = _arrow(
+            query,
+            f"SELECT score, label = {literal(positive)} AS truth FROM asked"
+            f" WHERE {query._where(part, pane)} AND score IS NOT NULL AND label IS NOT NULL",
+        )
+        yield rows["score"].to_numpy(), rows["truth"].to_numpy()
+
+
+def labelled_numbers(
+    query: WindowQuery, part: Slice, panes: Sequence[Window]
+) -> Iterator[tuple[Floats, Floats, int]]:
+    """Yield ``(predictions, truths, rows without a label)`` pane by pane, for numeric labels."""
+    query.join()
+    for pane in panes:
+        where = query._where(part, pane)
+        rows = _arrow(query, f"SELECT prediction, label FROM asked WHERE {where} AND label IS NOT NULL")
+        missing = f"SELECT count(*) FROM asked WHERE {where} AND label IS NULL"
+        unlabelled = int(query.cursor.execute(missing).fetchall()[0][0])
+        yield rows["prediction"].to_numpy(), rows["label"].to_numpy(), unlabelled
 
 
 def class_scores(

@@ -8,6 +8,7 @@ the largest difference lies between the largest lower and the largest upper one.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,12 +28,12 @@ class Sample:
     draws: FloatArray
     floor: FloatArray
 
-    @property
+    @cached_property
     def errors(self) -> FloatArray:
         """Draws minus values; draws without a value count as no error."""
         return np.nan_to_num(self.draws - self.values, nan=0.0, posinf=0.0, neginf=0.0)
 
-    @property
+    @cached_property
     def standard_errors(self) -> FloatArray:
         """Bootstrap standard errors, not below the floor."""
         result: FloatArray = np.maximum(self.errors.std(axis=0), self.floor)
@@ -57,10 +58,10 @@ def largest_difference(samples: list[Sample], base: int | None = None) -> tuple[
     studentised = np.zeros(len(samples[0].draws))
     for sample in samples:
         errors, spread = sample.errors, sample.standard_errors
-        for row in range(len(spread)) if base is None else [base]:
-            scale = np.hypot(spread[row], spread)
-            scale[row] = np.inf
-            largest = (np.abs(errors - errors[:, [row]]) / scale).max(axis=1)
+        for row in range(len(spread) - 1) if base is None else [base]:
+            others = slice(row + 1, None) if base is None else np.arange(len(spread)) != base
+            scale = np.hypot(spread[row], spread[others])
+            largest = (np.abs(errors[:, others] - errors[:, [row]]) / scale).max(axis=1)
             np.maximum(studentised, largest, out=studentised)
     width = float(np.quantile(studentised, LEVEL))
     lower, upper = -np.inf if base is not None else 0.0, -np.inf

@@ -1,15 +1,16 @@
 """The groups of one sensitive attribute in one window: what fairness metrics take.
 
-Point values come from fairlearn, called once on the few counted cells with ``sample_weight``; intervals come
-from the same rates written as ratios of cell sums, over bootstrap draws of those cells.
+Every rate is a ratio of cell sums along the last axis of a table, so that the value and its bootstrap draws
+come from one expression. The definitions are fairlearn's: tests hold the values equal to those of its
+``MetricFrame``, to the bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from monitor.summaries import FloatArray, IntArray
 from monitor.summaries.confusion import EVERYONE, Confusion
 from monitor.types import Task
 
-MAX_GROUPS = 100  # the largest; fairlearn takes milliseconds for each
+MAX_GROUPS = 100  # the largest; all pairs of them are bounded together
 
 Rows = Literal["labelled", "all"]
 # Outcome cells of a group's labelled rows, seen from the positive class: hit, miss, false alarm, and the rest
@@ -155,11 +156,6 @@ class GroupData:
         """Names of the groups with at least ``min_group_size`` rows."""
         return tuple(name for name, n in self.size(rows).items() if n >= max(self.min_group_size, 1))
 
-    @cached_property
-    def frames(self) -> dict[Rows, Any]:
-        """A fairlearn ``MetricFrame`` of the eligible groups by the rows it counts; None without any."""
-        return {rows: _frame(rows, *self.held(rows)) for rows in ("labelled", "all")}
-
     def held(self, rows: Rows) -> tuple[tuple[str, ...], IntArray]:
         """Return the names and cells of the eligible groups."""
         names = self.eligible(rows)
@@ -175,55 +171,7 @@ class GroupData:
         }
 
     def rates(self, rate: Rate) -> dict[str, float]:
-        """Return fairlearn's rate of each eligible group where it is defined."""
-        frame = self.frames[rate.rows]
-        by_group = {} if frame is None else frame.by_group[rate.name].dropna().to_dict()
-        return {str(name): float(value) for name, value in by_group.items()}
-
-
-def _defined(rate: Rate, function: Callable[..., float]) -> Callable[..., float]:
-    """Wrap a fairlearn base metric to answer NaN, not 0, where its denominator is empty."""
-
-    def base(y_true: Any, y_pred: Any, *, cell: Any, sample_weight: Any) -> float:
-        if not sample_weight[np.isin(cell, rate.of)].sum():
-            return float("nan")
-        return float(function(y_true, y_pred, sample_weight=sample_weight))
-
-    return base
-
-
-def _frame(rows: Rows, names: tuple[str, ...], table: IntArray) -> Any:
-    """Call fairlearn on the counted cells of the groups ``names`` (``table`` int64[G, cells])."""
-    from fairlearn import metrics as fair
-    from sklearn.metrics import precision_score
-
-    if not names:
-        return None
-
-    def accuracy(y_true: Any, y_pred: Any, *, cell: Any, sample_weight: Any) -> float:
-        right = np.isin(cell, RATES["accuracy"].part)
-        return float(fair.mean_prediction(y_true, right, sample_weight=sample_weight))
-
-    width = table.shape[1]
-    cell = np.tile(np.arange(width), len(names))
-    weight = table.reshape(-1)
-    if rows == "all":
-        truth = prediction = (cell == SELECTED).astype(np.int64)
-        functions = {"selection_rate": _defined(RATES["selection_rate"], fair.selection_rate)}
-    else:
-        truth = np.isin(cell, (TP, FN)).astype(np.int64)
-        prediction = np.isin(cell, (TP, FP)).astype(np.int64)
-        functions = {
-            "accuracy": accuracy,
-            "tpr": _defined(RATES["tpr"], fair.true_positive_rate),
-            "fnr": _defined(RATES["fnr"], fair.false_negative_rate),
-            "fpr": _defined(RATES["fpr"], fair.false_positive_rate),
-            "precision": _defined(RATES["precision"], precision_score),
-        }
-    return fair.MetricFrame(
-        metrics=functions,
-        y_true=truth,
-        y_pred=prediction,
-        sensitive_features=np.repeat(np.array(names, dtype=object), width),
-        sample_params={name: {"sample_weight": weight, "cell": cell} for name in functions},
-    )
+        """Return the rate of each eligible group where it is defined."""
+        names, table = self.held(rate.rows)
+        values = zip(names, rate(table).tolist(), strict=True)
+        return {name: value for name, value in values if not math.isnan(value)}

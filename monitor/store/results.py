@@ -99,6 +99,13 @@ def window_rows(cursor: Cursor, model: int) -> dict[int, WindowRow]:
     return {row[0]: WindowRow(*row) for row in rows}
 
 
+def revision_of(cursor: Cursor, model: int, index: int) -> int:
+    """Return the newest revision of a window; 0 of one that was never evaluated."""
+    query = "SELECT revision FROM windows WHERE model = ? AND idx = ?"
+    rows = cursor.execute(query, [model, index]).fetchall()
+    return int(rows[0][0]) if rows else 0
+
+
 def write_window(
     cursor: Cursor, model: int, window: Window, row: WindowRow, *, coverage: float | None, now_us: int
 ) -> None:

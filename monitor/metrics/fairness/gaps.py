@@ -51,7 +51,7 @@ GAPS = (
 
 
 def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
-    """Compute one gap over the eligible groups: fairlearn's value, its bounds, the groups in detail."""
+    """Compute one gap over the eligible groups: its value, its bounds, the groups in detail."""
     bases = [RATES[name] for name in gap.rates]
     rows = bases[0].rows
     sizes = data.size(rows)
@@ -62,13 +62,12 @@ def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
     if any(len(values) < 2 for values in rates.values()):
         reason = f"fewer than two groups of {data.min_group_size} or more rows have this rate"
         return Outcome.none("insufficient_samples", reason, n=n, detail=detail)
-    frame = data.frames[rows]
-    column = (frame.ratio() if as_ratio else frame.difference())[list(gap.rates)]
-    value = float(column.min() if as_ratio else column.max())
-    if column.isna().any():
+    extremes = [(min(values.values()), max(values.values())) for values in rates.values()]
+    if as_ratio and any(high == 0 for _, high in extremes):
         return Outcome.none(
             "single_class", "every group's rate is 0, so there is no ratio", n=n, detail=detail
         )
+    value = min(a / b for a, b in extremes) if as_ratio else max(b - a for a, b in extremes)
     lower, upper = interval(data, bases, value, as_ratio=as_ratio)
     return Outcome(value, "ok", lower, upper, n, detail=detail)
 
@@ -129,8 +128,8 @@ def _register(gap: Gap, *, as_ratio: bool) -> None:
     rest = ", accuracy excepted" if "accuracy" in gap.rates else ""
     function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
 
-    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is that of fairlearn's
-    ``MetricFrame`` on the counted cells; the 95 % interval bounds all pairs of groups together, by the
+    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is equal to that of
+    fairlearn's ``MetricFrame`` on the rows; the 95 % interval bounds all pairs of groups together, by the
     bootstrap of those cells, and is conservative when there are more than two. Groups below
     ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than two
     left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.

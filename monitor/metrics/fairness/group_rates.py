@@ -52,7 +52,7 @@ def _register(rate: Rate) -> None:
 
     function.__doc__ = f"""{WORDS[rate.name]}.
 
-    In [0, 1]; fairlearn's value on the counted cells, with a Wilson 95 % interval. ``n`` is the number of
+    In [0, 1]; equal to fairlearn's value on the rows, with a Wilson 95 % interval. ``n`` is the number of
     rows divided by. Groups below ``min_group_size`` are ``insufficient_samples``, a group with nothing to
     divide by is ``single_class``. Multiclass: of ``positive_class`` against the rest, accuracy excepted.
 
