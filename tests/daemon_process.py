@@ -45,7 +45,7 @@ class DaemonProcess:
     def url(self) -> str:
         """Where it serves; waits until it does."""
         if not self._url:
-            found = until(lambda: self._exited() or re.search(r"serving (http://[^/]+)/", self.said), 60)
+            found = until(lambda: self._exited() or re.search(r"serving (https?://[^/]+)/", self.said), 60)
             assert isinstance(found, re.Match), f"exit {self.process.poll()}: {self.said[-3000:]}"
             self._url = found[1]
         return self._url

