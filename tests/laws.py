@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.expected import PredictedScores
@@ -106,7 +107,26 @@ def _names(rng: np.random.Generator, n: int) -> list[Any]:
     return list(rng.choice(["a", "b", "z", None], size=n).tolist())
 
 
+def _attributed(rng: np.random.Generator, n: int) -> list[Any]:
+    """Draw rows of two outputs and three features, some without an attribution, each with a hash of its own."""
+    values = rng.standard_cauchy(size=(n, 2, 3))
+    values[rng.random(values.shape) < 0.1] = np.nan
+    return list(zip(rng.integers(0, 2**63, size=n).tolist(), values.tolist(), strict=True))
+
+
+def _attributions(rows: Sequence[Any]) -> AttributionSummary:
+    keys, values = np.array([r[0] for r in rows], np.int64), np.array([r[1] for r in rows], float)
+    names = {"features": ("a", "b", "c"), "outputs": ("0", "1")}
+    return AttributionSummary.lift(keys, values.reshape(-1, 2, 3), **names)
+
+
 CASES = (
+    Case(
+        AttributionSummary,
+        _attributed,
+        _attributions,
+        lambda: AttributionSummary.zero(("a", "b", "c"), ("0", "1")),
+    ),
     Case(Moments, _large, _moments, Moments.zero),
     Case(NumericSummary, _numbers, _numeric, lambda: NumericSummary.zero(CUTS)),
     Case(CategoricalSummary, _names, _categorical, lambda: CategoricalSummary.zero(NAMES)),
