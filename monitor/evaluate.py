@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from monitor.attributions import Attributed, logged, outcomes
 from monitor.decode.columns import column_of
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.lift import (
@@ -65,6 +66,7 @@ def evaluate(
     has_feedback: bool = True,
     label_wait_over: bool = True,
     labelled_only: bool = False,
+    attributed: Attributed | None = None,
 ) -> Evaluation:
     """Answer every check that is on for the query's window.
 
@@ -80,6 +82,8 @@ def evaluate(
         Labels are no longer waited for.
     labelled_only
         Only what follows labels: for a window that is dirty by labels alone.
+    attributed
+        What the model's explainer said of the window; needed by explanations that are not logged.
 
     Returns
     -------
@@ -93,8 +97,8 @@ def evaluate(
     if has_feedback:
         enough = coverage is not None and coverage >= spec.window.min_label_coverage
         labels = "complete" if enough or label_wait_over else "awaiting"
-    run = _Run(query, reference, labels, labelled_only)
-    for part in _slices(query):
+    run = _Run(query, reference, labels, labelled_only, attributed or logged(reference))
+    for part in slices(query):
         run.slice(part)
     run.window(rows, delays)
     return Evaluation(tuple(run.results), labels, coverage, rows)
@@ -105,7 +109,8 @@ def follows_labels(result_name: str) -> bool:
     return find(result_name).follows_labels or needs_labels(result_name)
 
 
-def _slices(query: WindowQuery) -> Iterator[Slice]:
+def slices(query: WindowQuery) -> Iterator[Slice]:
+    """Yield what a window is asked by: all of it, each of several versions, each value of a segment."""
     yield Slice()
     versions = query.values("version", limit=MAX_VERSIONS)
     if len(versions) > 1:
@@ -119,9 +124,15 @@ class _Run:
     """The state of one evaluation: where results are gathered."""
 
     def __init__(
-        self, query: WindowQuery, reference: Reference | None, labels: Labels, labelled_only: bool
+        self,
+        query: WindowQuery,
+        reference: Reference | None,
+        labels: Labels,
+        labelled_only: bool,
+        attributed: Attributed,
     ) -> None:
         self.query, self.spec, self.reference = query, query.spec, reference
+        self.attributed = attributed
         self.labels, self.labelled_only = labels, labelled_only
         self.panes: Sequence[Window] = query.panes()
         self.results: list[Result] = []
@@ -146,6 +157,8 @@ class _Run:
             self._estimate(part, data)
         if checks.fairness and checks.sensitive:
             self._fairness(part)
+        if checks.explain and not self.labelled_only:
+            self._explain(part)
 
     def window(self, rows: int, delays: Sequence[int]) -> None:
         """Add what is about the window as a whole: counts, label delay, the share of drifted features."""
@@ -283,6 +296,21 @@ class _Run:
         failed: dict[str | None, Outcome] = {None: outcomes} if isinstance(outcomes, Outcome) else {}
         for group, outcome in (failed or outcomes).items():  # type: ignore[union-attr]
             self._add(part, entry.name, outcome, attribute=attribute, group=group)
+
+    def _explain(self, part: Slice) -> None:
+        entries = [*self._entries("attribution"), *self._entries("explanation")]
+        entries = [m for m in entries if self.spec.task in m.applies]
+        pvalues = self.pvalues if part == Slice() else None
+        given, rng = self.attributed, self._rng(part, "explain")
+        current = _guarded(lambda: given.of(self.query, part, self.panes))
+        by_class = part.segment is None
+        found = _guarded(
+            lambda: list(outcomes(current, entries, given, self.query, rng, pvalues, by_class=by_class))
+        )
+        if isinstance(found, Outcome):
+            found = list(outcomes(found, entries, given, self.query, rng, pvalues, by_class=by_class))
+        for name, feature, group, outcome in found:
+            self._add(part, name, outcome, feature=feature, group=group)
 
     def _rng(self, part: Slice, *key: str) -> np.random.Generator:
         """Return a generator seeded by what is asked, so that the same question has the same answer."""

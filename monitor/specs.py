@@ -10,6 +10,7 @@ from monitor.decode import format_names
 from monitor.decode.derived import derived_names
 from monitor.errors import ConfigError
 from monitor.metrics import find
+from monitor.reference.attributions import reference_attributions
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.rules.retrain import RetrainRule, parse_condition
@@ -47,6 +48,9 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
     if file and reference and checks.estimate:
         learned = learn(file, features, task=model.task, positive=model.positive_class)
         reference = replace(reference, learned=learned)
+    if file and reference and checks.logged_attributions:
+        logged = reference_attributions(file, features, task=model.task)
+        reference = replace(reference, attributions=logged)
     negative = model.negative_class
     if model.classes is None and reference is not None and model.task == "binary":
         others_seen = [c for c in reference.classes if c != model.positive_class]
@@ -72,12 +76,14 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
 
 def column_map(columns: cfg.Columns) -> dict[str, str]:
     """Return canonical name -> column of a ``columns:`` section, extras and features included."""
-    return _roles(columns) | dict(columns.features) | columns.segments
+    logged = {f"attributions.{name}": column for name, column in columns.attributions.items()}
+    return _roles(columns) | dict(columns.features) | columns.segments | logged
 
 
 def event_map(columns: cfg.Columns) -> dict[str, str]:
     """Return key of the event (``score``, ``features.age``, ``segments.sex``) -> column of a table."""
     features = {f"features.{name}": column for name, column in columns.features.items()}
+    features |= {f"attributions.{name}": column for name, column in columns.attributions.items()}
     return _roles(columns) | features | {f"segments.{k}": column for k, column in columns.segments.items()}
 
 
@@ -98,6 +104,9 @@ def _checks(model: cfg.Model) -> ChecksSpec:
         drift = checks.drift
         spec = replace(spec, bins=drift.bins, alpha=drift.alpha, multivariate=drift.multivariate)
         spec = replace(spec, drift_columns=drift.columns)
+    if explain := checks.explain:
+        logged = explain.model is None
+        spec = replace(spec, explain=True, logged_attributions=logged, explain_sample=explain.sample)
     if fair := checks.fairness:
         sensitive = (*((name,) for name in fair.sensitive), *fair.intersections)
         spec = replace(
@@ -135,11 +144,8 @@ def not_available(model: cfg.Model) -> list[str]:
     problems = []
     if model.task == "ranking":
         problems.append(".task: ranking models are not available in this version; use another task")
-    problems += [
-        f".checks.{check}: not available in this version; remove it"
-        for check in ("explain",)
-        if getattr(model.checks, check) is not None
-    ]
+    if model.checks.explain and model.checks.explain.model:
+        problems.append(".checks.explain.model: not available in this version; remove it")
     problems += [
         f".alerts[{i}].{key}: false_alarms is not available in this version"
         for i, alert in model.own_alerts.items()

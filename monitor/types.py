@@ -237,6 +237,9 @@ class ChecksSpec:
     min_group_size: int = 50
     privileged: Mapping[str, str] = field(default_factory=dict)
     drift_columns: tuple[str, ...] | None = None  # features whose drift is asked; None: all
+    explain: bool = False
+    logged_attributions: bool = False  # explanations are what events carry; otherwise a model gives them
+    explain_sample: int = 500  # rows of a window that a model explains
 
 
 @dataclass(frozen=True, slots=True)

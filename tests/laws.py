@@ -108,7 +108,7 @@ def _names(rng: np.random.Generator, n: int) -> list[Any]:
 
 
 def _attributed(rng: np.random.Generator, n: int) -> list[Any]:
-    """Draw rows of two outputs and three features, some without an attribution, each with a hash of its own."""
+    """Draw rows of two outputs and three features, some gaps, each with a hash of its own."""
     values = rng.standard_cauchy(size=(n, 2, 3))
     values[rng.random(values.shape) < 0.1] = np.nan
     return list(zip(rng.integers(0, 2**63, size=n).tolist(), values.tolist(), strict=True))

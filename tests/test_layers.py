@@ -30,7 +30,7 @@ LAYERS = (
     {"sources"},
     {"explain"},
     {"evaluate", "watermark"},
-    {"lift"},
+    {"lift", "attributions"},
     {"rules"},
     {"reference"},
     {"metrics"},

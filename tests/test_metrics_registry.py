@@ -51,7 +51,7 @@ def test_every_result_name_has_a_check_and_a_family_of_its_own() -> None:
     families = {name: family_of(name) for name in metric_names()}
     assert len(set(families.values())) == len(families)
     assert all(re.fullmatch("model_monitor_[a-z0-9_]+", family) for family in families.values())
-    checks = {"drift", "performance", "estimate", "fairness", "quality"}
+    checks = {"drift", "performance", "estimate", "fairness", "quality", "explain"}
     assert {check_of(name) for name in metric_names()} == checks
     with pytest.raises(KeyError):
         check_of("pis")

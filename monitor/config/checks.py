@@ -77,7 +77,7 @@ class Explain(Section):
     model: ExplainModel | None = None
     """The model; without it the events' own `attributions` are used."""
     sample: Annotated[int, Field(ge=1, le=100_000), NotSwitch] = 500
-    """Rows of each window that are explained, chosen by the hash of their ids."""
+    """Rows of each window that the model explains, chosen by the hash of their ids."""
 
 
 class Estimate(Section):

@@ -50,6 +50,9 @@ class Columns(Section):
     features: dict[str, Text] = Field(default={})
     """Feature to column, where the names differ."""
 
+    attributions: dict[str, Text] = Field(default={})
+    """Feature to the column of its attribution, where there is no column `attributions` with all of them."""
+
     @property
     def segments(self) -> dict[str, str]:
         """Segment or sensitive attribute to its column, where the names differ."""

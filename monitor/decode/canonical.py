@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
+from monitor.decode import attributed
 from monitor.decode.columns import SQL_TYPE, free_columns, literal, quote, whole_number
 from monitor.decode.derived import text_sql
 from monitor.types import ModelSpec, StreamKind
@@ -27,7 +28,6 @@ TOP_LEVEL = (
     "label", "attributions",
 )  # fmt: skip
 _KNOWN = f"[{', '.join(map(literal, TOP_LEVEL))}]"
-_KEYS = "json_keys(value, ['$', '$.features'])"
 
 
 def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> str:
@@ -40,17 +40,18 @@ def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> 
     label = ", list_contains(keys[1], 'label') AS has_label" if "feedback" in kinds else ""
     return (
         f"SELECT seq, part, off, record_us, {event} AS e, len(keys[1])::INTEGER AS top_n,"
-        f" len(keys[2])::INTEGER AS feature_n{label} FROM (SELECT *, {_KEYS} AS keys FROM {relation})"
+        f" len(keys[2])::INTEGER AS feature_n, len(keys[3])::INTEGER AS attribution_n{label}"
+        f" FROM (SELECT *, {_keys(spec)} AS keys FROM {relation})"
     )
 
 
 def odd_sql(spec: ModelSpec, relation: str) -> str:
     """Return the SELECT of the temporary table ``odd``: field names and JSON types of suspicious rows."""
     pointers = [_pointer("features", name) for name in spec.features]
-    pointers.append(_pointer("score"))
+    pointers += [_pointer("score"), *attributed.pointers(spec)]
     suspicious = f"SELECT seq FROM parsed WHERE {_suspicious(spec)}"
     types = f"json_type(value, [{', '.join(pointers)}])"
-    return f"SELECT seq, {_KEYS} AS keys, {types} AS types FROM {relation} WHERE seq IN ({suspicious})"
+    return f"SELECT seq, {_keys(spec)} AS keys, {types} AS types FROM {relation} WHERE seq IN ({suspicious})"
 
 
 def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, odd: bool) -> str:
@@ -124,6 +125,7 @@ def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str
         whole_number(f"coalesce(e.segments.{quote(name)}, e.features.{quote(name)})")
         for name in free_columns(spec)
     ]
+    columns += attributed.stored_sql(spec)
     odd = f" AND NOT {_suspicious(spec)}" if clean else ""
     return f"SELECT {', '.join(columns)} FROM ({flagged}) WHERE reason IS NULL AND is_prediction{odd}"
 
@@ -145,8 +147,14 @@ def _structure(spec: ModelSpec, kinds: Collection[StreamKind]) -> str:
             fields["features"] = {n: SQL_TYPE[k] for n, k in spec.features.items()} | free
         if free:
             fields["segments"] = free
+        fields |= attributed.structure(spec)
         return literal(json.dumps(fields))
     return literal(json.dumps({name: "VARCHAR" for name in ("event_id", "model", "timestamp", "label")}))
+
+
+def _keys(spec: ModelSpec) -> str:
+    logged = f", '{attributed.PATH}'" if spec.checks.logged_attributions else ""
+    return f"json_keys(value, ['$', '$.features'{logged}])"
 
 
 def _pointer(*parts: str) -> str:
@@ -231,6 +239,7 @@ def _suspicious(spec: ModelSpec) -> str:
         firsts = " || ".join(f"left({t}, 1)" for t in texts)
         clean.append(f"strpos({firsts}, '{{') + strpos({firsts}, '[') = 0")
     clean += [f"{fields[n]} IS NOT NULL" for n, k in spec.features.items() if k == "embedding"]
+    clean += attributed.clean_sql(spec)
     return f"({' AND '.join(clean)}) IS NOT TRUE"
 
 
@@ -251,8 +260,11 @@ def _faults(spec: ModelSpec) -> str:
         elif kind != "embedding":
             case += f" WHEN {json_type} IN ('OBJECT', 'ARRAY') THEN {mismatch}"
         entries.append(f"{case} WHEN {value} IS NULL AND {json_type} <> 'NULL' THEN {mismatch} END")
+    entries += attributed.fault_sql(spec, after=len(spec.features) + 1)
     unknown = f"list_filter(keys[1], lambda x: NOT list_contains({_KNOWN}, x))"
     nested = f"list_filter(coalesce(keys[2], []), lambda x: NOT list_contains([{names}], x))"
+    more = attributed.unknown_sql(spec)
+    nested = f"list_concat({nested}, {more})" if more else nested
     listed = f"list_concat({unknown}, {nested})[:{MAX_UNKNOWN}]"
     named = f"list_transform({listed}, lambda x: 'unknown:' || left(x, 64))"
     found = f"list_concat(list_filter([{', '.join(entries)}], lambda x: x IS NOT NULL), {named})"

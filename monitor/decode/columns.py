@@ -50,6 +50,24 @@ def stored_columns(name: str, kind: Kind) -> tuple[str, ...]:
     return tuple(f"{column}.{part}" for part in TEXT) if kind == "text" else (column,)
 
 
+def attribution_column(name: str) -> str:
+    """Return the store's column of what an event says that a feature added to its prediction.
+
+    >>> attribution_column("age")
+    'a:age'
+    """
+    return f"a:{name}"
+
+
+def attribution_columns(spec: ModelSpec) -> dict[str, str]:
+    """Return column -> SQL type of the logged attributions; none where they are not asked for.
+
+    Of several classes one column holds class -> attribution.
+    """
+    kind = "MAP(VARCHAR, DOUBLE)" if spec.task == "multiclass" else "DOUBLE"
+    return {attribution_column(n): kind for n in spec.features if spec.checks.logged_attributions}
+
+
 def column_of(spec: ModelSpec, name: str) -> str:
     """Return the column of a segment or sensitive attribute: the feature's own, else an ``s:`` column."""
     return feature_column(name, spec.features[name]) if name in spec.features else f"s:{name}"
@@ -72,7 +90,7 @@ def prediction_columns(spec: ModelSpec) -> dict[str, str]:
     base |= {"scores": "MAP(VARCHAR, DOUBLE)", "faults": "VARCHAR[]"}
     for name, kind in spec.features.items():
         base |= dict.fromkeys(stored_columns(name, kind), "DOUBLE" if kind == "text" else SQL_TYPE[kind])
-    return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)}
+    return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)} | attribution_columns(spec)
 
 
 def label_columns(spec: ModelSpec) -> dict[str, str]:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from monitor.metrics.attributions import AttributionData
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.groups import GroupData
 from monitor.metrics.samples import SamplePair
 from monitor.metrics.tasks import TaskData
+from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import LEVELS, Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
@@ -182,3 +184,27 @@ def expected_errors(errors: Sequence[float]) -> EstimateData:
     return EstimateData(
         "regression", np.random.default_rng(0), errors=ExpectedErrors(both, len(errors), 0.0, 100)
     )
+
+
+def attributed(
+    current: Mapping[str, Sequence[float]],
+    reference: Mapping[str, Sequence[float]] | None = None,
+    *,
+    pvalues: Mapping[str, float] | None = None,
+    task: Task = "binary",
+    seed: int = 0,
+) -> AttributionData:
+    """Return the attributions of one output by feature; NaN where a row has none.
+
+    >>> attributed({"age": [0.1, -0.2]}).n
+    2
+    """
+    names = tuple(current)
+
+    def lifted(side: Mapping[str, Sequence[float]]) -> AttributionSummary:
+        values = np.array([side[name] for name in names], dtype=np.float64).T[:, None, :]
+        keys = np.arange(len(values), dtype=np.int64)
+        return AttributionSummary.lift(keys, values, features=names, outputs=("",))
+
+    rng, known = np.random.default_rng(seed), None if reference is None else lifted(reference)
+    return AttributionData(task, lifted(current), rng, known, pvalues=pvalues)

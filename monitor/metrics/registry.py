@@ -9,8 +9,10 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from monitor.types import State
 
-Check = Literal["drift", "performance", "estimate", "fairness", "quality"]
-Subject = Literal["column", "task", "estimate", "group", "gap", "window", "sample"]
+Check = Literal["drift", "performance", "estimate", "fairness", "quality", "explain"]
+Subject = Literal[
+    "column", "task", "estimate", "group", "gap", "window", "sample", "attribution", "explanation"
+]
 Target = Literal["feature", "prediction", "score", "label"]
 TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
@@ -92,7 +94,8 @@ class Metric:
         Where it is configured, and what one call is about: a ``column`` (:class:`ColumnPair`), a ``task``
         (:class:`TaskData`) or its ``estimate`` (:class:`EstimateData`), every ``group`` or the ``gap``
         between groups of one attribute (:class:`GroupData`), the ``window`` (:class:`WindowFacts`), or whole
-        rows, a ``sample`` of them beside one of the reference (:class:`SamplePair`).
+        rows, a ``sample`` of them beside one of the reference (:class:`SamplePair`), or what every feature
+        (``attribution``) or all of them (``explanation``) add to predictions (:class:`AttributionData`).
     applies
         Column kinds (``numeric``, ``categorical``) or model tasks it is defined for.
     unit, low, high
@@ -161,7 +164,7 @@ class Metric:
         return (answer if isinstance(answer, Outcome) else Outcome(float(answer))).checked()
 
     def by_group(self, data: Any) -> dict[str, Outcome]:
-        """Compute a ``group`` metric: an outcome for each group's name; none of a task it is not for."""
+        """Compute a ``group`` or ``attribution`` metric: by group or feature; none of other tasks."""
         if data.task not in self.applies:
             return {}
         answers: Mapping[str, Outcome] = self.function(data)

@@ -22,6 +22,7 @@ from monitor.decode.derived import derived_names, embedding_sql, text_sql
 from monitor.engine.sample import SAMPLE_ROWS, from_text, sampled_names, to_text
 from monitor.errors import ReferenceDataError
 from monitor.summaries import FloatArray
+from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.error_model import ErrorModel
@@ -60,6 +61,8 @@ class Reference:
         Rows in the order of a hash, a column for each feature (texts as numbers); None where none are kept.
     learned
         What estimates of performance without labels rest on; None where they are off.
+    attributions
+        What each feature added to the predictions of its rows, where the file says so.
     baselines
         What each series is on the reference itself, for bounds that are relative to it.
     """
@@ -71,6 +74,7 @@ class Reference:
     centroids: Mapping[str, FloatArray] = field(default_factory=dict)
     sample: pa.Table | None = None
     learned: Learned | None = None
+    attributions: AttributionSummary | None = None
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
 
     @property
@@ -92,6 +96,7 @@ class Reference:
             "centroids": {k: v.tolist() for k, v in self.centroids.items()},
             "sample": None if self.sample is None else to_text(self.sample),
             "learned": encoded({"": self.learned} if self.learned else {}),
+            "attributions": _encoded_bytes(self.attributions),
         }
         return json.dumps({"format": 1, "id": self.id, "rows": self.rows, **body, **more})
 
@@ -111,7 +116,9 @@ class Reference:
         for kind, data in row.get("learned", {}).values():
             kept: type[Learned] = Calibrator if kind == "Calibrator" else ErrorModel
             learned = kept.from_bytes(base64.b64decode(data))
-        return cls(row["id"], row["rows"], columns, targets, centroids, sample, learned)
+        more = row.get("attributions")
+        shap = AttributionSummary.from_bytes(base64.b64decode(more)) if more else None
+        return cls(row["id"], row["rows"], columns, targets, centroids, sample, learned, shap)
 
 
 class ReferenceFile:
@@ -165,6 +172,7 @@ class ReferenceFile:
     def infer(self, *, exclude: frozenset[str] = frozenset()) -> dict[str, Kind]:
         """Return the features the file suggests: every column that has no other role."""
         taken = {self.source(role) for role in ROLES} | set(exclude)
+        taken |= {column for name, column in self.mapped.items() if name.startswith("attributions.")}
         back = {column: name for name, column in self.mapped.items() if name not in ROLES}
         kinds = {back.get(c, c): _kind(t) for c, t in self.types.items() if c not in taken}
         return {name: kind for name, kind in kinds.items() if kind is not None}
@@ -256,6 +264,10 @@ class ReferenceFile:
         missing = sum(n for v, n in rows if v is None)
         values, counts = [v for v, _ in present], [n for _, n in present]
         return CategoricalSummary.lift(values, counts, categories=categories_from(present), missing=missing)
+
+
+def _encoded_bytes(summary: AttributionSummary | None) -> str | None:
+    return None if summary is None else base64.b64encode(summary.to_bytes()).decode()
 
 
 def _values(column: str, kind: Kind) -> tuple[str, ...]:

@@ -15,10 +15,10 @@ BLOCKS = 512
 
 @dataclass(frozen=True, eq=False)
 class AttributionSummary:
-    """Attributions by block of rows, output (class) and feature; a row's block is the rest of its hash by 512.
+    """Attributions by block of rows, output (class) and feature; a row's block is its hash modulo 512.
 
-    Blocks are random groups of rows, so resampling them with replacement is the row bootstrap, whose cost does
-    not grow with the rows. Only blocks with rows are kept.
+    Blocks are random groups of rows, so resampling them with replacement is the row bootstrap, at a cost that
+    does not grow with the rows. Only blocks with rows are kept.
 
     Parameters
     ----------
@@ -105,6 +105,17 @@ class AttributionSummary:
         i = self.outputs.index(output)
         parts = [a[:, i : i + 1] for a in (self.counts, self.magnitudes, self.totals)]
         return type(self)(self.features, (output,), self.blocks, *parts)
+
+    def over(self, features: tuple[str, ...]) -> Self:
+        """Return the summary over these features; those it does not have were given by no row."""
+        at = {name: i for i, name in enumerate(self.features)}
+        wide = []
+        for part in (self.counts, self.magnitudes, self.totals):
+            wide.append(np.zeros((*part.shape[:2], len(features)), dtype=part.dtype))
+            for j, name in enumerate(features):
+                if name in at:
+                    wide[-1][..., j] = part[..., at[name]]
+        return type(self)(features, self.outputs, self.blocks, *wide)
 
     def merge(self, other: Self) -> Self:
         """Return the summary of both sets of rows."""

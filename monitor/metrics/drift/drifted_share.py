@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from monitor.metrics.registry import Outcome, metric
@@ -30,8 +32,17 @@ def drifted_share(facts: WindowFacts) -> Outcome:
     """
     if not facts.pvalues:
         return Outcome.none("not_applicable", "no feature has a p-value in this window", n=facts.rows)
-    ranked = sorted((value, name) for name, value in facts.pvalues.items())
+    drifted, of = drifted_features(facts.pvalues), len(facts.pvalues)
+    return Outcome(len(drifted) / of, n=facts.rows, detail={"drifted": drifted, "of": of})
+
+
+def drifted_features(pvalues: Mapping[str, float]) -> list[str]:
+    """Return the features that the Benjamini-Hochberg procedure rejects, the smallest p-value first.
+
+    >>> drifted_features({"a": 0.04, "b": 0.001, "c": 0.5})
+    ['b']
+    """
+    ranked = sorted((value, name) for name, value in pvalues.items())
     limits = FALSE_DISCOVERIES * np.arange(1, len(ranked) + 1) / len(ranked)
     passing = np.flatnonzero(np.array([value for value, _ in ranked]) <= limits)
-    drifted = [name for _, name in ranked[: int(passing[-1]) + 1]] if len(passing) else []
-    return Outcome(len(drifted) / len(ranked), n=facts.rows, detail={"drifted": drifted, "of": len(ranked)})
+    return [name for _, name in ranked[: int(passing[-1]) + 1]] if len(passing) else []
