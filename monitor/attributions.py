@@ -12,9 +12,12 @@ from monitor.engine.attributions import logged_attributions, logged_outputs
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.metrics import Metric, Outcome
 from monitor.metrics.attributions import AttributionData
+from monitor.metrics.registry import guarded
 from monitor.reference.profile import Reference
 from monitor.summaries.attributions import AttributionSummary
 from monitor.types import Window
+
+Answer = tuple[str, str | None, str | None, Outcome]
 
 
 @dataclass(frozen=True)
@@ -57,25 +60,44 @@ def logged_summary(query: WindowQuery, part: Slice, panes: Sequence[Window]) -> 
     return whole or AttributionSummary.zero(tuple(query.spec.features), outputs or ("",))
 
 
-def outcomes(
-    current: AttributionSummary | Outcome,
-    entries: Sequence[Metric],
-    attributed: Attributed,
+def explanations(
     query: WindowQuery,
+    part: Slice,
+    panes: Sequence[Window],
+    attributed: Attributed,
+    entries: Sequence[Metric],
     rng: np.random.Generator,
     pvalues: Mapping[str, float] | None,
-    *,
-    by_class: bool,
-) -> Iterator[tuple[str, str | None, str | None, Outcome]]:
-    """Yield ``(metric, feature, class, outcome)`` of everything that is asked of one slice.
+) -> list[Answer]:
+    """Return ``(metric, feature, class, outcome)`` of every metric that is asked of one slice.
 
-    With several classes all are pooled first, then (``by_class``) each is asked for itself.
+    With several classes all are pooled first; then each is asked for itself, but not in segments: there would
+    be too many series.
     """
-    if isinstance(current, Outcome):
-        for entry in entries:
-            names = query.spec.features if entry.subject == "attribution" else [None]
-            yield from ((entry.name, name, None, current) for name in names)
-        return
+    asked = [entry for entry in entries if query.spec.task in entry.applies]
+    current = guarded(lambda: attributed.of(query, part, panes))
+    if not isinstance(current, Outcome):
+        by_class, summary = part.segment is None, current
+        found = guarded(lambda: list(_answers(query, summary, asked, attributed, rng, pvalues, by_class)))
+        if not isinstance(found, Outcome):
+            return found
+        current = found
+    answers: list[Answer] = []
+    for entry in asked:
+        names = query.spec.features if entry.subject == "attribution" else [None]
+        answers += [(entry.name, name, None, current) for name in names]
+    return answers
+
+
+def _answers(
+    query: WindowQuery,
+    current: AttributionSummary,
+    entries: Sequence[Metric],
+    attributed: Attributed,
+    rng: np.random.Generator,
+    pvalues: Mapping[str, float] | None,
+    by_class: bool,
+) -> Iterator[Answer]:
     several = len(current.outputs) > 1 or query.spec.task == "multiclass"
     known = _same_axes(attributed.reference, current)
     classes = [name for name in current.outputs if name] if several and by_class else []

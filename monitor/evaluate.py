@@ -8,15 +8,15 @@ fails, fails alone: its result has the state ``failed`` and says why.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
-from monitor.attributions import Attributed, logged, outcomes
-from monitor.decode.columns import column_of
+from monitor.attributions import Attributed, explanations, logged
 from monitor.engine.duckdb import Slice, WindowQuery
+from monitor.engine.slices import slices
 from monitor.lift import (
     estimate_data,
     feature_pairs,
@@ -39,14 +39,11 @@ from monitor.metrics import (
     needs_labels,
 )
 from monitor.metrics.group_errors import GroupErrorData
-from monitor.metrics.registry import Subject
+from monitor.metrics.registry import Subject, guarded
 from monitor.reference.profile import Reference
-from monitor.types import ALL_VERSIONS, Result, Window
+from monitor.types import Result, Window
 
-MAX_VERSIONS = 20
-MAX_SEGMENTS = 50
 Labels = Literal["none", "awaiting", "complete"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +106,6 @@ def follows_labels(result_name: str) -> bool:
     return find(result_name).follows_labels or needs_labels(result_name)
 
 
-def slices(query: WindowQuery) -> Iterator[Slice]:
-    """Yield what a window is asked by: all of it, each of several versions, each value of a segment."""
-    yield Slice()
-    versions = query.values("version", limit=MAX_VERSIONS)
-    if len(versions) > 1:
-        yield from (Slice(version=name) for name in sorted(versions) if name != ALL_VERSIONS)
-    for name in query.spec.segments:
-        values = query.values(column_of(query.spec, name), limit=MAX_SEGMENTS)
-        yield from (Slice(segment=(name, value)) for value in sorted(values))
-
-
 class _Run:
     """The state of one evaluation: where results are gathered."""
 
@@ -152,7 +138,7 @@ class _Run:
                 self._target(part, "label")
         if checks.performance or checks.estimate:
             rng = self._rng(part)
-            data = _guarded(lambda: task_data(self.query, self.reference, part, self.panes, rng))
+            data = guarded(lambda: task_data(self.query, self.reference, part, self.panes, rng))
             self._performance(part, data)
             self._estimate(part, data)
         if checks.fairness and checks.sensitive:
@@ -208,7 +194,7 @@ class _Run:
             return Outcome.none("no_labels", "the model has no feedback stream")
         if entry.needs_labels and self.labels == "awaiting":
             return Outcome.none("awaiting_labels", "too few labels have arrived, and the wait is not over")
-        return _guarded(lambda: data.lack(entry) or entry(data))
+        return guarded(lambda: data.lack(entry) or entry(data))
 
     # ---- columns ---------------------------------------------------------------------------------
 
@@ -246,7 +232,7 @@ class _Run:
         def seed(name: str) -> int:
             return int(self._rng(Slice(), "sample", name).integers(2**63))
 
-        pairs = _guarded(lambda: list(sample_pairs(self.query, self.reference, seed)))
+        pairs = guarded(lambda: list(sample_pairs(self.query, self.reference, seed)))
         for entry in self._entries("sample"):
             for name, pair in [(None, pairs)] if isinstance(pairs, Outcome) else pairs:
                 if isinstance(pair, Outcome) or pair.kind in entry.applies:
@@ -267,7 +253,7 @@ class _Run:
             return
         known = None if isinstance(realised, Outcome) else realised
         rng = self._rng(part, "estimate")
-        data = _guarded(lambda: estimate_data(self.query, self.reference, part, self.panes, rng, known))
+        data = guarded(lambda: estimate_data(self.query, self.reference, part, self.panes, rng, known))
         for entry in entries:
             self._add(part, entry.name, data if isinstance(data, Outcome) else self._ask(entry, data))
 
@@ -292,23 +278,17 @@ class _Run:
             return
         if (entry.needs_labels and self.labels != "complete") or data.lack(entry) is not None:
             return  # no group has a value, and the gaps say why
-        outcomes = _guarded(lambda: entry.by_group(data))
+        outcomes = guarded(lambda: entry.by_group(data))
         failed: dict[str | None, Outcome] = {None: outcomes} if isinstance(outcomes, Outcome) else {}
         for group, outcome in (failed or outcomes).items():  # type: ignore[union-attr]
             self._add(part, entry.name, outcome, attribute=attribute, group=group)
 
     def _explain(self, part: Slice) -> None:
         entries = [*self._entries("attribution"), *self._entries("explanation")]
-        entries = [m for m in entries if self.spec.task in m.applies]
         pvalues = self.pvalues if part == Slice() else None
-        given, rng = self.attributed, self._rng(part, "explain")
-        current = _guarded(lambda: given.of(self.query, part, self.panes))
-        by_class = part.segment is None
-        found = _guarded(
-            lambda: list(outcomes(current, entries, given, self.query, rng, pvalues, by_class=by_class))
+        found = explanations(
+            self.query, part, self.panes, self.attributed, entries, self._rng(part, "explain"), pvalues
         )
-        if isinstance(found, Outcome):
-            found = list(outcomes(found, entries, given, self.query, rng, pvalues, by_class=by_class))
         for name, feature, group, outcome in found:
             self._add(part, name, outcome, feature=feature, group=group)
 
@@ -323,11 +303,3 @@ class _Run:
 def _within(name: str, wanted: Sequence[str]) -> bool:
     """Tell whether a column is one of the wanted features or derived from one (``bio.length``)."""
     return any(name == one or name.startswith(f"{one}.") for one in wanted)
-
-
-def _guarded(compute: Callable[[], T]) -> T | Outcome:
-    """Run one computation; what it raises becomes a state, and the others go on."""
-    try:
-        return compute()
-    except Exception as error:  # the one broad catch of the evaluation: a metric fails alone
-        return Outcome(None, "failed", detail={"error": f"{type(error).__name__}: {error}"})

@@ -16,6 +16,8 @@ Subject = Literal[
 Target = Literal["feature", "prediction", "score", "label"]
 TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class Measured(Protocol):
@@ -176,9 +178,16 @@ def level(measured: Measured, alpha: float) -> float:
     return alpha
 
 
+def guarded(compute: Callable[[], T]) -> T | Outcome:
+    """Run one computation; what it raises becomes a state, and the others go on."""
+    try:
+        return compute()
+    except Exception as error:  # the one broad catch of the evaluation: a metric fails alone
+        return Outcome(None, "failed", detail={"error": f"{type(error).__name__}: {error}"})
+
+
 _METRICS: dict[str, Metric] = {}
 _RESULTS: dict[str, tuple[Metric, Target]] = {}
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def metric(
