@@ -133,7 +133,7 @@ def _thresholds(monitored: Monitored) -> list[ThresholdView]:
         if isinstance(rule.outside, tuple):
             pairs = [("below", rule.outside[0]), ("above", rule.outside[1])]
         found += [
-            ThresholdView(monitored.spec.name, rule.name, bound, value)
+            ThresholdView(monitored.spec.name, rule.name, rule.metric, bound, value)
             for bound, value in pairs
             if isinstance(value, float | int)
         ]

@@ -106,8 +106,8 @@ def test_alerts_fire_when_any_instance_does_and_thresholds_are_shown() -> None:
     }
     assert of(series, "alert_no_data")[(("alert", "auc-drop"), *CREDIT, ("severity", "critical"))] == 1.0
     assert of(series, "alert_threshold") == {
-        (("alert", "income-drift"), ("bound", "above"), *CREDIT): 0.2,
-        (("alert", "accuracy-drop"), ("bound", "below"), *CREDIT): 0.8,
+        (("alert", "income-drift"), ("bound", "above"), ("metric", "psi"), *CREDIT): 0.2,
+        (("alert", "accuracy-drop"), ("bound", "below"), ("metric", "accuracy"), *CREDIT): 0.8,
     }
 
 

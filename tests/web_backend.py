@@ -61,8 +61,8 @@ SNAPSHOT = Snapshot(
     ),
     models=(ModelView("credit", "binary", END + 60_000_000, WINDOW, "ref-1f2e"),),
     thresholds=(
-        ThresholdView("credit", "income-drift", "above", 0.2),
-        ThresholdView("credit", "accuracy-drop", "below", 0.8),
+        ThresholdView("credit", "income-drift", "psi", "above", 0.2),
+        ThresholdView("credit", "accuracy-drop", "accuracy", "below", 0.8),
     ),
     sources=(SourceView("events", connected=True),),
     partitions=(

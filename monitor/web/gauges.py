@@ -14,8 +14,8 @@ from monitor.web.snapshot import AlertView, Snapshot
 from monitor.web.telemetry import PREFIX
 
 SERIES = ("version", "feature", "attribute", "group", "segment")
-INSTANCE = ("model", "alert", *SERIES)
-THRESHOLD = ("model", "alert", "bound", *SERIES)
+INSTANCE = ("model", "alert", "metric", *SERIES)
+THRESHOLD = ("model", "alert", "metric", "bound", *SERIES)
 
 # name without prefix -> (labels, help); a label without a value is left out
 TABLE = MappingProxyType(
@@ -96,7 +96,9 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
             return _thresholds(snapshot)
         case "alert_margin":
             return [
-                ((a.model, a.alert, *_series(a)), a.margin) for a in snapshot.alerts if a.margin is not None
+                ((a.model, a.alert, a.metric, *_series(a)), a.margin)
+                for a in snapshot.alerts
+                if a.margin is not None
             ]
         case "results":
             return _sum(((r.model, r.state), 1) for r in snapshot.results)
@@ -113,12 +115,13 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
 def _thresholds(snapshot: Snapshot) -> list[Row]:
     """Return each rule's numbers, and of bounds that depend on the window those of each instance."""
     none = ("",) * len(SERIES)
-    fixed = {(t.model, t.alert, t.bound): t.value for t in snapshot.thresholds}
+    fixed = {(t.model, t.alert, t.metric, t.bound): t.value for t in snapshot.thresholds}
     rows: dict[tuple[str, ...], float] = {(*key, *none): value for key, value in fixed.items()}
     for alert in snapshot.alerts:
         for bound, value in alert.bounds.items():
-            if (alert.model, alert.alert, bound) not in fixed:
-                rows[alert.model, alert.alert, bound, *_series(alert)] = value
+            key = (alert.model, alert.alert, alert.metric, bound)
+            if key not in fixed:
+                rows[(*key, *_series(alert))] = value
     return list(rows.items())
 
 

@@ -60,6 +60,7 @@ class ThresholdView:
 
     model: str
     alert: str
+    metric: str
     bound: str  # above, below, clear, ...
     value: float
 
