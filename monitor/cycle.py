@@ -16,6 +16,8 @@ from monitor.actions.payload import message_id, retrain_body
 from monitor.decode.derived import monitored_names
 from monitor.engine.duckdb import WindowQuery
 from monitor.evaluate import Evaluation, evaluate, follows_labels
+from monitor.explain import Explainer
+from monitor.explaining import DEADLINE_S, Explanation, explain_window
 from monitor.reference.profile import Reference
 from monitor.rules.alerts import announce, evaluate_rules
 from monitor.rules.bounds import Frame
@@ -23,6 +25,7 @@ from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
 from monitor.rules.rule import AlertRule, Series, watches
 from monitor.rules.silences import Silence, silenced
 from monitor.rules.state import AlertState, firing
+from monitor.store.explained import write_explained
 from monitor.store.outbox import enqueue
 from monitor.store.results import (
     WindowRow,
@@ -48,6 +51,7 @@ class Monitored:
     """One model with everything its turn needs.
 
     ``has_feedback``: labels are to be expected. ``config_hash`` goes into the evidence of a request.
+    ``explainer``: what explains the model, with ``explain_deadline_s`` for each request.
     """
 
     spec: ModelSpec
@@ -58,6 +62,8 @@ class Monitored:
     retrain: RetrainRule | None = None
     has_feedback: bool = False
     config_hash: str = ""
+    explainer: Explainer | None = None
+    explain_deadline_s: float = DEADLINE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +144,14 @@ class Cycle:
         query = WindowQuery(
             self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us, upto_seq=settled[0][0]
         )
+        explanation = self._explain(query, due, now_us)
         evaluation = evaluate(
             query,
             monitored.reference,
             has_feedback=monitored.has_feedback,
             label_wait_over=due.label_wait_over,
             labelled_only=due.labelled_only,
+            attributed=explanation.attributed,
         )
         revision = revision_of(self.cursor, monitored.model, due.index) + 1
         row = WindowRow(due.index, revision, evaluation.labels != "awaiting")
@@ -156,9 +164,20 @@ class Cycle:
         with self.store.write(self.cursor) as cursor:
             write_results(cursor, monitored.model, window, labelled, labelled_only=due.labelled_only)
             write_window(cursor, monitored.model, window, row, coverage=evaluation.coverage, now_us=now_us)
+            if not due.labelled_only:
+                write_explained(cursor, monitored.model, window, explanation.rows)
             self._write_decisions(states, transitions, retrain, decision, results, now_us)
         self.states, self.retrain = states, retrain
         return Answer(window, due.labelled_only, evaluation, results, tuple(transitions), decision)
+
+    def _explain(self, query: WindowQuery, due: Due, now_us: int) -> Explanation:
+        """Explain a window whose rows have changed; labels change no explanation."""
+        one = self.monitored
+        if due.labelled_only or not one.spec.checks.explain:
+            return Explanation()
+        return explain_window(
+            query, one.reference, one.explainer, self.store, now_us=now_us, deadline_s=one.explain_deadline_s
+        )
 
     def release(self, *, now_us: int) -> Decision | None:
         """Act on what a cooldown or a silence held back; return a request to retrain if one is made."""

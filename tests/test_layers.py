@@ -28,6 +28,7 @@ LAYERS = (
     {"config"},
     {"actions"},
     {"sources"},
+    {"explaining"},
     {"explain"},
     {"evaluate", "watermark"},
     {"lift", "attributions"},

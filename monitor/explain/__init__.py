@@ -59,6 +59,11 @@ class Explainer(Protocol):
     @property
     def model_hash(self) -> str: ...
 
+    @property
+    def key(self) -> str:
+        """Identity of all that an explanation depends on but the rows: the model, settings, background."""
+        ...
+
     def explain(self, rows: pa.Table, *, deadline_s: float) -> Explained:
         """Explain rows.
 

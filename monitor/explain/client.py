@@ -64,6 +64,11 @@ class WorkerExplainer:
         """SHA-256 of the model's file or folder; of the address of a remote one."""
         return self.settings.model_hash
 
+    @property
+    def key(self) -> str:
+        """See :attr:`monitor.explain.Explainer.key`."""
+        return self._key
+
     def explain(self, rows: pa.Table, *, deadline_s: float) -> Explained:
         """Explain rows; see :meth:`monitor.explain.Explainer.explain`."""
         until = time.monotonic() + deadline_s

@@ -40,7 +40,13 @@ CREATE TABLE reference_profiles (id VARCHAR, model VARCHAR, version VARCHAR, cre
 
 _V2 = "ALTER TABLE quarantine ADD COLUMN record_us BIGINT"  # dates feedback that has no time of its own
 
-MIGRATIONS = (_V1, _V2)
+# Rows of the newest windows with their attributions, for pictures; what was said of a reference's rows.
+_V3 = """
+CREATE TABLE explained_rows (model INTEGER, start_us BIGINT, end_us BIGINT, body BLOB);
+CREATE TABLE reference_attributions (model INTEGER, key VARCHAR, at_us BIGINT, body BLOB);
+"""
+
+MIGRATIONS = (_V1, _V2, _V3)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -105,7 +111,7 @@ def _lay_windows(connection: duckdb.DuckDBPyConnection, spec: ModelSpec, number:
     laid = connection.execute("SELECT windowing FROM models WHERE id = ?", [number]).fetchall()[0][0]
     if laid == window_key(spec):
         return
-    for table in ("windows", "dirty", "results"):
+    for table in ("windows", "dirty", "results", "explained_rows"):
         connection.execute(f"DELETE FROM {table} WHERE model = ?", [number])
     every, last = spec.window.every_us, spec.window.size_us // spec.window.every_us - 1
     connection.execute(

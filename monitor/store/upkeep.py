@@ -35,7 +35,7 @@ def expire(store: Store, cursor: Cursor, *, before_us: int) -> int:
             cursor.execute(
                 f"DELETE FROM duplicates WHERE model = {model} AND event_us < {before_us - size_us}"
             )
-        for table in ("results", "windows"):
+        for table in ("results", "windows", "explained_rows"):
             cursor.execute(f"DELETE FROM {table} WHERE end_us <= {before_us}")
         cursor.execute(
             "DELETE FROM dirty USING models m WHERE m.id = model AND"
