@@ -14,14 +14,16 @@ from monitor.actions.webhook import Endpoint
 from monitor.alerting import alert_rules, silence_rules
 from monitor.cycle import Monitored
 from monitor.errors import ConfigError, MonitorError
-from monitor.reference.profile import Reference
+from monitor.reference.data import Reference
+from monitor.references import remembered
+from monitor.rules.rule import AlertRule, needs_baselines
 from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security
 from monitor.sources.kafka_open import open_kafka
 from monitor.specs import event_map, model_spec, not_available, retrain_rule
 from monitor.store.landing import Route
 from monitor.store.store import Store
-from monitor.types import ModelSpec, StreamKind
+from monitor.types import ALL_VERSIONS, ModelSpec, StreamKind
 
 Routes = Mapping[str, Sequence[Route]]  # topic (or glob) -> models
 
@@ -73,7 +75,7 @@ def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
         Monitored(
             spec=spec,
             model=store.register(spec),
-            reference=the_plan.references[spec.name],
+            reference=_remembered(store, spec, the_plan.references[spec.name], alert_rules(model, spec)),
             alerts=alert_rules(model, spec),
             silences=silence_rules(the_plan.config.silences),
             retrain=retrain_rule(model),
@@ -82,6 +84,15 @@ def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
         )
         for model, spec in models
     ]
+
+
+def _remembered(
+    store: Store, spec: ModelSpec, reference: Reference | None, alerts: Sequence[AlertRule]
+) -> Reference | None:
+    if reference is None:
+        return None
+    now_us, needed = time.time_ns() // 1000, any(map(needs_baselines, alerts))
+    return remembered(store, spec, reference, version=ALL_VERSIONS, needed=needed, now_us=now_us)
 
 
 def open_source(the_plan: Plan, name: str, *, follow: bool = True) -> Source:

@@ -13,6 +13,8 @@ from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import (
     class_scores,
     group_errors,
+    label_classes,
+    label_numbers,
     labelled_numbers,
     labelled_scores,
     predicted_scores,
@@ -122,19 +124,20 @@ def target_pair(
     frozen = reference.targets.get(target) if reference else None
     if isinstance(frozen, NumericSummary):
         pieces: Iterator[tuple[FloatArray, int]] = (
-            query.label_numbers(part, panes)
+            (
+                (numbers, 0) for numbers in label_numbers(query, part, panes)
+            )  # one not there yet is not missing
             if target == "label"
             else ((numbers, missing) for _, numbers, missing in query.numbers([target], part, panes))
         )
         current = NumericSummary.zero(frozen.cuts)
         for numbers, missing in pieces:
-            left_out = 0 if target == "label" else missing  # a label not there yet is no missing value
-            current = current.merge(NumericSummary.lift(numbers, cuts=frozen.cuts, missing=left_out))
+            current = current.merge(NumericSummary.lift(numbers, cuts=frozen.cuts, missing=missing))
         return _pair(query, frozen, current)
     if frozen is None:
         return None
     if target == "label":
-        values, counts, _ = query.label_classes(part)
+        values, counts, _ = label_classes(query, part)
         return _pair(query, frozen, _categorical((values, counts, 0), frozen))
     return _pair(query, frozen, _categorical(query.categories([target], part)[target], frozen))
 

@@ -6,15 +6,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from monitor import config as cfg
+from monitor.baselines import baselines
 from monitor.decode import format_names
 from monitor.decode.derived import derived_names
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, ReferenceDataError
 from monitor.metrics import find
 from monitor.reference.attributions import reference_attributions
+from monitor.reference.build import build
+from monitor.reference.data import LazyBaselines
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.rules.retrain import RetrainRule, parse_condition
-from monitor.types import ChecksSpec, Kind, ModelSpec, WindowSpec
+from monitor.types import Baseline, BaselineKey, ChecksSpec, Kind, ModelSpec, WindowSpec
 
 NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
 
@@ -43,17 +46,9 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
     _refuse_twins([*features, *model.segments, *(a for one in checks.sensitive for a in one)])
     _refuse_mistaken(features, {*model.segments, *(a for one in checks.sensitive for a in one)})
-    sample = model.reference.sample if model.reference else 0
-    reference = file.profile(features, task=model.task, sample=sample) if file else None
-    if file and reference and checks.estimate:
-        learned = learn(file, features, task=model.task, positive=model.positive_class)
-        reference = replace(reference, learned=learned)
-    if file and reference and checks.logged_attributions:
-        logged = reference_attributions(file, features, task=model.task)
-        reference = replace(reference, attributions=logged)
     negative = model.negative_class
-    if model.classes is None and reference is not None and model.task == "binary":
-        others_seen = [c for c in reference.classes if c != model.positive_class]
+    if model.classes is None and file is not None and model.task == "binary":
+        others_seen = [c for c in file.classes() if c != model.positive_class]
         negative = others_seen[0] if len(others_seen) == 1 else negative
     window = model.window
     spec = ModelSpec(
@@ -71,7 +66,36 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         threshold=model.threshold,
         timestamp_unit=model.timestamp_unit,
     )  # fmt: skip
-    return spec, reference
+    return spec, file_reference(
+        file, spec, sample=model.reference.sample
+    ) if file and model.reference else None
+
+
+def file_reference(file: ReferenceFile, spec: ModelSpec, *, sample: int) -> Reference:
+    """Return the profile of a file; what it is on itself is computed when it is first looked at.
+
+    Raises
+    ------
+    ReferenceDataError
+        When a feature has no column, or there is nothing to learn estimates from.
+    """
+
+    def on_itself() -> Mapping[BaselineKey, Baseline]:
+        with file.rows(spec) as query:
+            return baselines(query, reference)
+
+    with file.rows(spec) as query:
+        reference = build(query, sample=sample, id=file.id(spec, sample))
+        if spec.checks.estimate:
+            try:
+                reference = replace(reference, learned=learn(query, reference))
+            except ReferenceDataError as error:
+                raise ReferenceDataError(f"{file.path}: {error}") from None
+    if spec.checks.logged_attributions:
+        logged = reference_attributions(file, spec.features, task=spec.task)
+        reference = replace(reference, attributions=logged)
+    reference = replace(reference, baselines=LazyBaselines(on_itself))
+    return reference
 
 
 def column_map(columns: cfg.Columns) -> dict[str, str]:

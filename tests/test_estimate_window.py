@@ -19,6 +19,7 @@ from monitor import config
 from monitor.build import plan
 from monitor.engine import duckdb as engine
 from monitor.errors import ConfigError
+from monitor.reference.build import build
 from monitor.reference.learn import learn
 from monitor.reference.profile import Reference, ReferenceFile
 from monitor.store.results import read_results
@@ -57,8 +58,9 @@ def prices(rows: int, seed: int) -> pd.DataFrame:
 def known(frame: pd.DataFrame, folder: Path, task: str) -> Reference:
     frame.to_parquet(folder / "reference.parquet")
     file = ReferenceFile(folder / "reference.parquet")
-    profile = file.profile(SMALL.features, task=task)  # type: ignore[arg-type]
-    return replace(profile, learned=learn(file, SMALL.features, task=task, positive="1"))  # type: ignore[arg-type]
+    with file.rows(replace(SMALL, task=task)) as query:  # type: ignore[arg-type]
+        profile = build(query)
+        return replace(profile, learned=learn(query, profile))
 
 
 def land(monitor: InProcess, frame: pd.DataFrame, *, labels: bool, backwards: bool = False) -> None:
@@ -263,9 +265,9 @@ def problems(folder: Path, *, task: str = "binary", reference: str = "reference:
 def test_estimates_need_a_labelled_reference_with_scores(tmp_path: Path) -> None:
     assert "needs a labelled reference" in problems(tmp_path, reference="")
     (tmp_path / "r.csv").write_text("age,score\n1,0.5\n")
-    assert "no column for label" in problems(tmp_path)
+    assert "no row has a label" in problems(tmp_path)
     (tmp_path / "r.csv").write_text("age,label\n1,1\n")
-    assert "no column for score" in problems(tmp_path)
+    assert "no row has a score" in problems(tmp_path)
     (tmp_path / "r.csv").write_text("age,label,score\n1,1,0.5\n2,1,0.6\n")
     assert "one class only" in problems(tmp_path)
     (tmp_path / "r.csv").write_text("age,label,score\n1,1,7\n2,0,0.6\n")

@@ -68,11 +68,17 @@ class WindowQuery:
         upto_seq: int | None = None,
     ) -> None:
         self.cursor, self.spec, self.window, self.as_of_us = cursor, spec, window, as_of_us
-        self.model = model
+        self.model, self.upto_seq = model, upto_seq
         settled = "(SELECT * FROM {} WHERE seq <= " + str(upto_seq) + ")" if upto_seq is not None else "{}"
         self.predictions = settled.format(predictions_table(model))
         self._labels = settled.format(labels_table(model))
         self._joined = self._counted = False
+
+    def at(self, window: Window, spec: ModelSpec | None = None) -> WindowQuery:
+        """Return the same query of another window, by another specification of the model if given."""
+        return WindowQuery(
+            self.cursor, spec or self.spec, self.model, window, as_of_us=self.as_of_us, upto_seq=self.upto_seq
+        )
 
     def _where(self, part: Slice, window: Window | None = None) -> str:
         at = window or self.window
@@ -94,13 +100,16 @@ class WindowQuery:
         query = f"SELECT count(*) FROM {self.predictions} WHERE {self._where(part)}"
         return int(self.cursor.execute(query).fetchall()[0][0])
 
-    def values(self, column: str, *, limit: int = 50) -> list[str]:
-        """Return the distinct values of a column in the window, the most frequent first, up to ``limit``."""
+    def values(self, column: str, *, limit: int = 50, least: int = 1) -> list[str]:
+        """Return the distinct values of a column in the window, the most frequent first, up to ``limit``.
+
+        Only those of at least ``least`` rows.
+        """
         name = quote(column)
         where = f"{self._where(Slice())} AND {name} IS NOT NULL"
         rows = self.cursor.execute(
             f"SELECT {name}::VARCHAR AS v, count(*) AS n FROM {self.predictions} WHERE {where}"
-            f" GROUP BY v ORDER BY n DESC, v LIMIT {limit}"
+            f" GROUP BY v HAVING n >= {least} ORDER BY n DESC, v LIMIT {limit}"
         ).fetchall()
         return [row[0] for row in rows]
 
@@ -258,21 +267,6 @@ class WindowQuery:
             f" FILTER (label IS NOT NULL AND label_us IS NOT NULL) FROM asked WHERE {self._where(part)}"
         ).fetchall()[0]
         return int(row[0]), int(row[1]), list(row[2] or [])
-
-    def label_classes(self, part: Slice) -> tuple[list[str], list[int], int]:
-        """Return (classes, counts, rows without a label), for class labels."""
-        self.join()
-        query = f"SELECT label, count(*) FROM asked WHERE {self._where(part)} GROUP BY 1 ORDER BY 1"
-        rows = self.cursor.execute(query).fetchall()
-        present = [(v, n) for v, n in rows if v is not None]
-        return [v for v, _ in present], [n for _, n in present], sum(n for v, n in rows if v is None)
-
-    def label_numbers(self, part: Slice, panes: Sequence[Window]) -> Iterator[tuple[Floats, int]]:
-        """Yield ``(labels, missing)`` pane by pane, for numeric labels."""
-        self.join()
-        for pane in panes:
-            table = _arrow(self.cursor, f"SELECT label FROM asked WHERE {self._where(part, pane)}")
-            yield _finite(table["label"])
 
 
 def group_sql(values: Sequence[str]) -> str:

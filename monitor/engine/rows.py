@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -114,6 +114,68 @@ def group_errors(
         for name, piece in sorted(named, key=itemgetter(0)):
             held = piece[np.isfinite(piece)]
             yield name, held, len(piece) - len(held)
+
+
+def quantiles(query: WindowQuery, parts: int) -> list[int]:
+    """Return the event times that cut the window's rows into ``parts`` of equal numbers.
+
+    Part k ends before the k-th; rows of one moment are in one part, so numbers may differ.
+    """
+    shares = [k / parts for k in range(1, parts)]
+    select = f"SELECT quantile_disc(event_us, {shares}) FROM {query.predictions}"
+    found = query.cursor.execute(f"{select} WHERE {query._where(Slice())}").fetchall()[0][0]
+    return [us + 1 for us in found or []]
+
+
+def label_classes(query: WindowQuery, part: Slice) -> tuple[list[str], list[int], int]:
+    """Return (classes, counts, rows without a label), for class labels."""
+    query.join()
+    select = f"SELECT label, count(*) FROM asked WHERE {query._where(part)} GROUP BY 1 ORDER BY 1"
+    rows = query.cursor.execute(select).fetchall()
+    present = [(v, n) for v, n in rows if v is not None]
+    return [v for v, _ in present], [n for _, n in present], sum(n for v, n in rows if v is None)
+
+
+def label_numbers(query: WindowQuery, part: Slice, panes: Sequence[Window]) -> Iterator[Floats]:
+    """Yield the labels there are, finite and unordered, pane by pane, for numeric labels."""
+    query.join()
+    for pane in panes:
+        table = _arrow(
+            query, f"SELECT label FROM asked WHERE {query._where(part, pane)} AND label IS NOT NULL"
+        )
+        yield table["label"].to_numpy()
+
+
+def vector_mean(query: WindowQuery, column: str) -> Floats:
+    """Return the mean of an embedding's vectors (float64[d]) of the most frequent length; empty of none."""
+    vector = quote(column)
+    whole = f"len({vector}) > 0 AND list_count({vector}) = len({vector}) AND isfinite(list_sum({vector}))"
+    rows = f"FROM {query.predictions} WHERE {query._where(Slice())} AND {whole}"
+    lengths = f"SELECT len({vector}) AS d, count(*) AS n {rows} GROUP BY d ORDER BY n DESC, d LIMIT 1"
+    found = query.cursor.execute(lengths).fetchall()
+    if not found:
+        return np.empty(0)
+    total: Floats = np.zeros(found[0][0])
+    chosen = f"SELECT {vector} AS v {rows} AND len({vector}) = {found[0][0]} ORDER BY id"
+    for batch in query.cursor.sql(chosen).to_arrow_reader(1024):
+        total += batch["v"].flatten().to_numpy().reshape(-1, len(total)).sum(axis=0, dtype=np.float64)
+    total /= found[0][1]
+    return total
+
+
+def labelled_sample(query: WindowQuery, columns: Mapping[str, str], k: int) -> pa.Table:
+    """Return ``columns`` (name -> SQL) and ``label`` of labelled rows with a prediction.
+
+    Of the ``k`` with the smallest hashes of their event id, in the order of the hashes.
+    """
+    query.join()
+    listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
+    return _arrow(
+        query,
+        f"SELECT {listed}, truth AS label FROM {query.predictions}"
+        " JOIN (SELECT seq, label AS truth FROM asked WHERE label IS NOT NULL) USING (seq)"
+        f" WHERE {query._where(Slice())} AND prediction IS NOT NULL ORDER BY id LIMIT {k}",
+    )
 
 
 def _arrow(query: WindowQuery, sql: str) -> pa.Table:

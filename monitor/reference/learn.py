@@ -1,4 +1,4 @@
-"""What is learnt from a labelled reference file, so that performance can be estimated without labels."""
+"""What is learnt from a labelled reference, so that performance can be estimated without labels."""
 
 from __future__ import annotations
 
@@ -8,43 +8,51 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from monitor.decode.columns import feature_column, literal, quote, whole_number
+from monitor.decode.columns import feature_column, quote
+from monitor.engine.duckdb import Slice, WindowQuery
+from monitor.engine.rows import labelled_sample, labelled_scores
 from monitor.errors import ReferenceDataError
-from monitor.reference.profile import ReferenceFile
+from monitor.reference.data import Reference
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.error_model import ErrorModel
-from monitor.types import Kind, Task
+from monitor.types import Kind
 
 ROWS = 10_000  # labelled rows that an error model is learnt on
 INPUTS = ("numeric", "categorical", "boolean")
 
 
-def learn(
-    file: ReferenceFile, features: Mapping[str, Kind], *, task: Task, positive: str
-) -> Calibrator | ErrorModel:
+def learn(query: WindowQuery, reference: Reference) -> Calibrator | ErrorModel:
     """Return the calibrator of a binary model's scores, or the error model of a regression.
+
+    Parameters
+    ----------
+    query
+        The reference's rows.
+    reference
+        Their profile.
 
     Raises
     ------
     ReferenceDataError
-        When the file lacks what is needed: a label, and a score (binary) or a prediction (regression).
+        When the rows lack what is needed: labels, and scores (binary) or predictions (regression).
     """
-    role = "score" if task == "binary" else "prediction"
-    if task not in ("binary", "regression"):
+    spec = query.spec
+    role = "score" if spec.task == "binary" else "prediction"
+    if spec.task not in ("binary", "regression"):
         raise ReferenceDataError(
-            f"{file.path}: checks.estimate knows binary and regression models, not {task}; remove it"
+            f"checks.estimate knows binary and regression models, not {spec.task}; remove it"
         )
     for name in ("label", role):
-        if file.source(name) is None:
+        if name not in reference.targets:
             raise ReferenceDataError(
-                f"{file.path}: checks.estimate needs a labelled reference with a {role}, and there is "
-                f"no column for {name}; add it or map it in reference.columns; the file has "
-                f"{', '.join(file.types)}"
+                f"checks.estimate needs a labelled reference with a {role}, and no row has a {name}; add "
+                f"them, or map their column in reference.columns; there are "
+                f"{', '.join([*reference.targets, *spec.features])}"
             )
     try:
-        return _calibrator(file, positive) if task == "binary" else _error_model(file, features)
+        return _calibrator(query) if spec.task == "binary" else _error_model(query)
     except ValueError as error:
-        raise ReferenceDataError(f"{file.path}: checks.estimate cannot learn from it: {error}") from None
+        raise ReferenceDataError(f"checks.estimate cannot learn from the reference: {error}") from None
 
 
 def model_inputs(features: Mapping[str, Kind]) -> dict[str, str]:
@@ -62,25 +70,13 @@ def as_columns(table: pa.Table) -> dict[str, Any]:
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _calibrator(file: ReferenceFile, positive: str) -> Calibrator:
-    score = f"try_cast({quote(str(file.source('score')))} AS DOUBLE)"
-    label = whole_number(f"{quote(str(file.source('label')))}::VARCHAR")
-    columns = {"score": score, "truth": f"{label} = {literal(positive)}"}
-    rows = file.select(columns, where=f"isfinite({score}) AND {label} IS NOT NULL")
-    return Calibrator.fit(rows["score"].to_numpy(), rows["truth"].to_numpy())
+def _calibrator(query: WindowQuery) -> Calibrator:
+    pieces = list(labelled_scores(query, Slice(), query.panes(), query.spec.positive_class))
+    scores, truths = (np.concatenate(side) for side in zip(*pieces, strict=True))
+    return Calibrator.fit(scores, truths)
 
 
-def _error_model(file: ReferenceFile, features: Mapping[str, Kind]) -> ErrorModel:
-    prediction, label = (_number(str(file.source(name))) for name in ("prediction", "label"))
-    columns = {"prediction": prediction, "label": label}
-    for name, kind in features.items():
-        if kind in INPUTS and (column := file.source(name)):
-            value = _number(column) if kind == "numeric" else whole_number(f"{quote(column)}::VARCHAR")
-            columns[f"feature {name}"] = value
-    rows = as_columns(file.select(columns, where=f"isfinite({prediction}) AND isfinite({label})", k=ROWS))
+def _error_model(query: WindowQuery) -> ErrorModel:
+    rows = as_columns(labelled_sample(query, model_inputs(query.spec.features), ROWS))
     errors = rows["prediction"] - rows.pop("label")
     return ErrorModel.fit(rows, np.asarray(errors, dtype=np.float64))
-
-
-def _number(column: str) -> str:
-    return f"try_cast({quote(column)} AS DOUBLE)"

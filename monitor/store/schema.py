@@ -46,7 +46,17 @@ CREATE TABLE explained_rows (model INTEGER, start_us BIGINT, end_us BIGINT, body
 CREATE TABLE reference_attributions (model INTEGER, key VARCHAR, at_us BIGINT, body BLOB);
 """
 
-MIGRATIONS = (_V1, _V2, _V3)
+# Until here no program wrote a profile. Those of the stream have the period they were made of, up to which
+# labels were counted, the last window end they serve, and whether rows have landed in it since.
+_V4 = """
+DROP TABLE reference_profiles;
+CREATE TABLE reference_profiles (model VARCHAR, version VARCHAR, settings VARCHAR, start_us BIGINT,
+  end_us BIGINT, labels_us BIGINT, until_us BIGINT, stale BOOLEAN, id VARCHAR, reason VARCHAR,
+  created_us BIGINT, profile BLOB);
+ALTER TABLE models ADD COLUMN expired_us BIGINT;
+"""
+
+MIGRATIONS = (_V1, _V2, _V3, _V4)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:
@@ -98,7 +108,7 @@ def ensure_model(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> int:
         number = connection.execute("SELECT coalesce(max(id), 0) + 1 FROM models").fetchall()[0][0]
         windowing = window_key(spec)
         connection.execute(
-            "INSERT INTO models VALUES (?, ?, ?, ?, 0, NULL)", [number, spec.name, spec.task, windowing]
+            "INSERT INTO models VALUES (?, ?, ?, ?, 0, NULL, NULL)", [number, spec.name, spec.task, windowing]
         )
     _ensure_table(connection, predictions_table(number), prediction_columns(spec))
     _ensure_table(connection, labels_table(number), label_columns(spec))
