@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import socket
 import subprocess
@@ -25,10 +26,12 @@ from monitor.metrics import metric_names
 from monitor.web import gauges, telemetry
 from monitor.web.exposition import Exposition
 from monitor.web.names import family
+from monitor.web.snapshot import AlertView, ThresholdView
 from monitor.web.telemetry import PREFIX
 
 DASHBOARDS = Path(__file__).parents[1] / "dashboards"
 RULES = DASHBOARDS / "prometheus/alerts.yaml"
+RULE_GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 
 
 def command(name: str) -> str:
@@ -76,7 +79,18 @@ def backend() -> MemoryBackend:
     everything = tuple(
         result(name, 0.5, lower=0.25, upper=0.75, feature="all") for name in sorted(metric_names())
     )
-    backend = MemoryBackend(replace(SNAPSHOT, results=RESULTS + everything))
+    limits = tuple(
+        ThresholdView("credit", f"limit-{name}", name, "above", 0.9) for name in sorted(metric_names())
+    )
+    silenced = AlertView("credit", "planned", "info", "firing", "psi", margin=-0.1, silence="migration")
+    backend = MemoryBackend(
+        replace(
+            SNAPSHOT,
+            results=RESULTS + everything,
+            thresholds=SNAPSHOT.thresholds + limits,
+            alerts=(*SNAPSHOT.alerts, silenced),
+        )
+    )
     backend.telemetry.evaluation_duration.labels("credit").observe(0.2)
     backend.telemetry.quarantined.labels("not_json").inc(7)
     return backend
@@ -96,7 +110,7 @@ def prometheus(backend: MemoryBackend, tmp_path_factory: pytest.TempPathFactory)
         jobs = [("model-monitor", plain, {}), ("guarded", guarded, secure)]
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
+            "rule_files": [str(RULES), str(RULES.with_name("recording.yaml"))],
             "scrape_configs": [
                 {"job_name": job, **more, "static_configs": [{"targets": [server.url.split("//")[1]]}]}
                 for job, server, more in jobs
@@ -140,7 +154,14 @@ def test_prometheus_has_every_series_with_its_value(prometheus: Prometheus, back
 
 @pytest.mark.slow
 def test_every_query_of_the_dashboard_runs_and_the_main_ones_find_something(prometheus: Prometheus) -> None:
-    filled = {"$model": "credit", "$version": "*", "$segment": "", "$__rate_interval": "1m"}
+    filled = {
+        "$model": "credit",
+        "$version": "*",
+        "$segment": "^$",
+        "$feature": "all",
+        "$__rate_interval": "1m",
+    }
+    filled |= {"$__interval": "1m"}
     eventually(lambda: prometheus.query("rate(model_monitor_quarantined_total[1m])"))  # two scrapes
     empty = []
     for expression in dashboard_queries():
@@ -190,10 +211,30 @@ def test_promtool_finds_nothing_to_say_about_the_metrics(backend: MemoryBackend)
     assert checked.returncode == 0
 
 
-def test_promtool_accepts_the_example_rules() -> None:
-    subprocess.run(
-        [command("promtool"), "check", "rules", str(RULES)], check=True, capture_output=True, timeout=30
+def test_every_rule_fires_when_it_should_and_only_then() -> None:
+    cases = Path(__file__).parent / "prometheus_rules.yaml"
+    checked = subprocess.run(
+        [command("promtool"), "test", "rules", str(cases)], capture_output=True, timeout=60, check=False
     )
+    assert checked.returncode == 0, (checked.stdout + checked.stderr).decode()
+    tried = {
+        case["alertname"]
+        for unit in yaml.safe_load(cases.read_text())["tests"]
+        for case in unit["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    assert tried == {rule["alert"] for group in RULE_GROUPS for rule in group["rules"]}
+
+
+def test_grafana_is_given_the_same_rules() -> None:
+    provisioned = yaml.safe_load(
+        (DASHBOARDS / "grafana/provisioning/alerting/model-monitor.yaml").read_text()
+    )
+    rules = [rule for group in provisioned["groups"] for rule in group["rules"]]
+    mine = [rule for group in RULE_GROUPS for rule in group["rules"]]
+    assert [rule["data"][0]["model"]["expr"] for rule in rules] == [rule["expr"] for rule in mine]
+    assert len({rule["uid"] for rule in rules}) == len(rules)
+    assert [rule for rule in rules if "{{ $value " in str(rule["annotations"])] == []
 
 
 # --- names in dashboards, without Prometheus -------------------------------------------------------------
@@ -206,14 +247,19 @@ def exported_names() -> set[str]:
     return names | {PREFIX + name for name in gauges.TABLE} | own
 
 
+BOARDS = {path.name: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
+
+
 def dashboard_queries() -> list[str]:
-    dashboard = json.loads((DASHBOARDS / "model-monitor.json").read_text())
-    return [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    """Return every query of every panel, annotation and variable's default."""
+    panels = [panel for board in BOARDS.values() for panel in board["panels"]]
+    found = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return found + [a["expr"] for board in BOARDS.values() for a in board["annotations"]["list"]]
 
 
 def used_names() -> set[str]:
-    texts = [*dashboard_queries(), (DASHBOARDS / "model-monitor.json").read_text(), RULES.read_text()]
-    return set(re.findall(r"\bmodel_monitor_\w+", "\n".join(texts)))
+    texts = [p.read_text() for p in (*DASHBOARDS.glob("*.json"), *DASHBOARDS.glob("**/*.yaml"))]
+    return set(re.findall(r"(?<!:)\bmodel_monitor_\w+(?!:)\b", "\n".join(texts)))  # not recorded names
 
 
 def test_every_name_in_the_dashboard_and_the_rules_is_exported() -> None:
@@ -228,8 +274,9 @@ def test_the_dashboard_shows_every_counter_and_gauge_of_the_monitor() -> None:
     assert [name for name in tables if PREFIX + name not in shown and name not in elsewhere] == []
 
 
-def test_panels_of_the_dashboard_do_not_overlap_and_have_distinct_ids() -> None:
-    panels = json.loads((DASHBOARDS / "model-monitor.json").read_text())["panels"]
+@pytest.mark.parametrize("name", BOARDS)
+def test_panels_of_a_dashboard_do_not_overlap_and_have_distinct_ids(name: str) -> None:
+    panels = BOARDS[name]["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
         (x, y)
@@ -239,3 +286,20 @@ def test_panels_of_the_dashboard_do_not_overlap_and_have_distinct_ids() -> None:
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+
+
+def test_the_dashboards_are_what_their_source_writes() -> None:
+    source = DASHBOARDS / "generate.py"
+    names = runpy.run_path(str(source))
+    pages = names["pages"]()
+    assert {name: (DASHBOARDS / name).read_text() for name in pages} == pages, (
+        "run: python dashboards/generate.py"
+    )
+    assert {path.name for path in DASHBOARDS.glob("*.json")} < pages.keys()
+
+
+def test_limits_are_drawn_of_metrics_that_exist() -> None:
+    drawn = [re.search(r'alert_threshold\{model="\$model",metric=~"([^"]+)"', q) for q in dashboard_queries()]
+    limited = {name for found in drawn if found for name in found[1].split("|")}
+    assert len(limited) > 20
+    assert limited - metric_names() == set()
