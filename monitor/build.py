@@ -14,6 +14,7 @@ from monitor.actions.webhook import Endpoint
 from monitor.alerting import alert_rules, silence_rules
 from monitor.cycle import Monitored
 from monitor.errors import ConfigError, MonitorError
+from monitor.explainer import deadline_s, open_explainer
 from monitor.reference.data import Reference
 from monitor.references import remembered
 from monitor.rules.rule import AlertRule, needs_baselines
@@ -81,6 +82,8 @@ def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
             retrain=retrain_rule(model),
             has_feedback=model.feedback is not None,
             config_hash=the_plan.config.hash,
+            explainer=open_explainer(model, spec, the_plan.references[spec.name]),
+            explain_deadline_s=deadline_s(model),
         )
         for model, spec in models
     ]

@@ -9,6 +9,7 @@ from monitor import config as cfg
 from monitor.actions.signing import parse_secret
 from monitor.build import Plan, endpoints, matching_files, open_source, plan
 from monitor.errors import MonitorError
+from monitor.explainer import deadline_s, open_explainer
 
 CONNECT_S = 10.0
 
@@ -22,7 +23,24 @@ def problems(path: Path) -> list[str]:
         With every problem of the file itself; connections are then not tried.
     """
     the_plan = plan(cfg.load(path))
-    return [*_actions(the_plan), *_sources(the_plan)]
+    return [*_actions(the_plan), *_models(the_plan), *_sources(the_plan)]
+
+
+def _models(the_plan: Plan) -> list[str]:
+    """Load each model that is to be explained, hash and all, and explain a row of its reference."""
+    found = []
+    for i, (model, spec) in enumerate(zip(the_plan.config.models, the_plan.specs, strict=True)):
+        reference = the_plan.references[model.name]
+        asked = open_explainer(model, spec, reference)
+        if asked is None or reference is None or reference.sample is None:
+            continue
+        try:
+            asked.explain(reference.sample.slice(0, 1), deadline_s=deadline_s(model))
+        except MonitorError as error:
+            found.append(f"models[{i}] ({model.name}).checks.explain.model: {error}")
+        finally:
+            asked.close()
+    return found
 
 
 def _actions(the_plan: Plan) -> list[str]:

@@ -23,7 +23,7 @@ LAYERS = (
     {"web"},
     {"ingest"},
     {"build"},
-    {"specs", "alerting"},
+    {"specs", "alerting", "explainer"},
     {"cycle"},
     {"references"},
     {"config"},

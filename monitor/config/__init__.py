@@ -10,12 +10,11 @@ from monitor.config.checks import (
     Checks,
     Drift,
     Estimate,
-    Explain,
-    ExplainModel,
     Fairness,
     Performance,
     Quality,
 )
+from monitor.config.explain import Explain, ExplainModel, ModelFile, RemoteModel
 from monitor.config.load import json_schema, load
 from monitor.config.models import Columns, Model, Reference, Stream, WindowConfig
 from monitor.config.root import BasicAuth, Config, Log, Scheduler, Server, Store, Tls
@@ -42,6 +41,7 @@ __all__ = [
     "Log",
     "MemorySource",
     "Model",
+    "ModelFile",
     "OAuth",
     "Performance",
     "Quality",
@@ -49,6 +49,7 @@ __all__ = [
     "Reference",
     "ReferenceSd",
     "RelativeToReference",
+    "RemoteModel",
     "Retrain",
     "Scheduler",
     "Secret",

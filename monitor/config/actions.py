@@ -12,7 +12,8 @@ from monitor.config.secret import MASK, Secret, SecretEnvs, SecretFiles, Secrets
 from monitor.time import SECOND_US
 
 
-def _url(value: object) -> str:
+def url_text(value: object) -> str:
+    """Check that a value is a URL with a host; a message never repeats it."""
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
         fine = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
@@ -42,7 +43,7 @@ class WebhookAction(Section):
     kind: Literal["webhook"]
     """`webhook`."""
     url: Annotated[
-        str, PlainValidator(_url, json_schema_input_type=str), PlainSerializer(shown_url, return_type=str)
+        str, PlainValidator(url_text, json_schema_input_type=str), PlainSerializer(shown_url, return_type=str)
     ] = Field(repr=False)
     """Where to; https, or http to this machine and hosts of `allow_hosts`."""
     secret: Secrets = ()

@@ -5,13 +5,12 @@ An absent check is off; one without content (``drift:`` or ``drift: {}``) is on 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from monitor.config.base import (
     Count,
-    ExistingFile,
     Given,
     Label,
     NotSwitch,
@@ -20,6 +19,7 @@ from monitor.config.base import (
     Switch,
     Text,
 )
+from monitor.config.explain import Explain
 
 Names = tuple[Text, ...]
 
@@ -56,28 +56,6 @@ class Fairness(Section):
 
 class Quality(Section):
     """Missing values, unseen categories and other faults of the data."""
-
-
-class ExplainModel(Section):
-    """A model file to explain predictions with."""
-
-    kind: Literal["sklearn-joblib", "lightgbm", "xgboost", "catboost", "onnx"]
-    """How the file is loaded."""
-    path: ExistingFile
-    """The model file."""
-    sha256: Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
-    """SHA-256 of the file, 64 hexadecimal digits; another file is not loaded."""
-    allow_pickle: Switch = False
-    """Required by `sklearn-joblib`: such a file can run any code when it is loaded."""
-
-
-class Explain(Section):
-    """Which features the predictions rest on."""
-
-    model: ExplainModel | None = None
-    """The model; without it the events' own `attributions` are used."""
-    sample: Annotated[int, Field(ge=1, le=100_000), NotSwitch] = 500
-    """Rows of each window that the model explains, chosen by the hash of their ids."""
 
 
 class Estimate(Section):

@@ -14,6 +14,7 @@ from monitor.config.actions import WebhookAction
 from monitor.config.alert_checks import alert_problems
 from monitor.config.base import Section
 from monitor.config.document import Part
+from monitor.config.explain_checks import explain_problems
 from monitor.config.models import Columns, Model, Stream
 from monitor.config.problems import listed, unknown
 from monitor.config.root import Config
@@ -272,9 +273,5 @@ def _checks(model: Model, declared: Declared) -> Found:
         yield ("checks", "estimate"), f"does not go with task {model.task}, only with binary and regression"
     elif checks.estimate and not declared(("reference",)):
         yield ("checks", "estimate"), "needs a labelled reference to learn from; give reference"
-    explained = checks.explain.model if checks.explain else None
-    if explained and explained.kind == "sklearn-joblib" and not explained.allow_pickle:
-        yield (
-            ("checks", "explain", "model"),
-            ("a sklearn-joblib file can run any code when it is loaded; set allow_pickle: true to trust it"),
-        )
+    for loc, text in explain_problems(model, declared, _url):
+        yield ("checks", "explain", *loc), text

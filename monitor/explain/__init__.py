@@ -38,7 +38,7 @@ class Explained:
         What values, base and scores are measured in: ``probability``, ``log-odds``, ``margin`` (a raw score
         on the model's own scale) or ``prediction`` (the units of the target).
     explainer
-        ``tree``, ``linear``, ``permutation`` or ``kernel``.
+        ``tree``, ``linear``, ``exact``, ``permutation`` or ``kernel``.
     """
 
     values: Floats

@@ -87,7 +87,7 @@ def numbers(name: str, column: Column) -> Floats:
     if column.dtype != object:
         return column.astype(np.float64)
     known: dict[object, float] = {None: np.nan}
-    for text in set(column) - {None}:
+    for text in sorted(set(column) - {None}):
         try:
             known[text] = _SWITCH[text] if text in _SWITCH else float(text)
         except ValueError:

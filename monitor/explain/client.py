@@ -41,7 +41,7 @@ class WorkerExplainer:
     settings
         The model.
     background
-        Rows of the reference, as :meth:`explain` takes them.
+        Rows of the reference, as :meth:`explain` takes them; the first ``settings.background`` are used.
     memory_bytes
         Most private memory of the worker.
 
@@ -51,12 +51,13 @@ class WorkerExplainer:
     """
 
     def __init__(self, settings: Settings, background: pa.Table, *, memory_bytes: int) -> None:
-        self.settings, self._background, self._memory = settings, background, memory_bytes
+        self.settings, self._memory = settings, memory_bytes
+        self._background = background.slice(0, settings.background)
         self._lock = threading.Lock()
         self._process: Process | None = None
         self._described: Described | None = None
         self._cache: OrderedDict[str, Explained] = OrderedDict()
-        self._key = settings.cache_key + hashlib.sha256(wire.table_bytes(background)).hexdigest()
+        self._key = settings.cache_key + hashlib.sha256(wire.table_bytes(self._background)).hexdigest()
         self._failures, self._last, self._retry_s = 0, "", 0.0
 
     @property

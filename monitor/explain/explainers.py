@@ -1,6 +1,6 @@
 """shap's explainers over our models: chosen by what the model is, summed back to its inputs, and checked.
 
-Runs in the worker only. ``tree`` and ``linear`` look inside the model; ``permutation`` and ``kernel`` ask it
+Runs in the worker only. ``tree`` and ``linear`` look inside the model; the others ask it
 with features filled in from the background, and so explain anything that answers.
 """
 
@@ -22,6 +22,8 @@ from monitor.explain.settings import Settings
 SEED = 0
 TOLERANCE = 1e-3  # of the spread of the scores: single-precision sums over a thousand trees stay within it
 EVALUATIONS = 500  # of the model for a row and background row, as shap's own default
+EXACT_AUTO, EXACT_MOST = 8, 12  # features of which all subsets are gone through: by itself, if asked for
+CELLS = 4_000_000  # values handed to the model at once
 STEP_S = 1.0  # aimed at between two looks at the clock
 
 Step = Callable[[int, int], "Values"]
@@ -60,9 +62,11 @@ class Explaining:
         if wanted in ("tree", "linear") and (fast is None or fast.kind != wanted):
             raise ExplainError(
                 f"explainer {wanted!r} does not go with this model"
-                + (f", which takes {fast.kind!r}" if fast else "; use auto, permutation or kernel")
+                + (f", which takes {fast.kind!r}" if fast else "; use auto, exact, permutation or kernel")
             )
-        if wanted in ("permutation", "kernel"):
+        if wanted in ("exact", "permutation", "kernel"):
+            if wanted == "exact" and len(self.model.inputs) > EXACT_MOST:
+                raise ExplainError(f"explainer 'exact' is for up to {EXACT_MOST} features; use permutation")
             if settings.output == "raw" and self.model.units == "probability":
                 raise ExplainError(f"output 'raw' does not go with explainer {wanted!r}; use 'auto'")
             return self._outside(wanted)
@@ -76,7 +80,7 @@ class Explaining:
         if wanted != "auto" or (settings.output == "raw" and self.model.units == "probability"):
             why = f": {tried[-1]}" if tried else ""
             raise ExplainError(f"the model's scores cannot be explained from inside{why}")
-        return self._outside("permutation")
+        return self._outside("exact" if len(self.model.inputs) <= EXACT_AUTO else "permutation")
 
     def _inside(self, fast: Fast, settings: Settings) -> list[Chosen]:
         asked = settings.output
@@ -131,12 +135,14 @@ class Explaining:
 
         def begin(batch: Batch) -> Step:
             coding = Coding([self.background, batch])
-            mixed = _permuted if name == "permutation" else _kernel
-            return mixed(
-                lambda x: self.model.predict(coding.decode(x)),
-                coding.encode(self.background),
-                coding.encode(batch),
-            )
+            background, rows = coding.encode(self.background), coding.encode(batch)
+
+            def predict(mixed: Floats) -> Floats:
+                return self.model.predict(coding.decode(mixed))
+
+            if name == "kernel":
+                return _kernel(predict, background, rows)
+            return _sampled(predict, background, rows, exact=name == "exact")
 
         return Chosen(name, self.model.units, 1, begin)
 
@@ -235,15 +241,22 @@ def _by_parts(explain: Callable[[Batch], Values]) -> Callable[[Batch], Step]:
     return lambda batch: lambda start, stop: explain(part(batch, start, stop))
 
 
-def _permuted(predict: Callable[[Floats], Floats], background: Floats, rows: Floats) -> Step:
+def _sampled(predict: Callable[[Floats], Floats], background: Floats, rows: Floats, *, exact: bool) -> Step:
+    """Explain over all subsets of the features, or over random orders of them, forwards and backwards."""
     import shap
 
     masker = shap.maskers.Independent(background, max_samples=len(background))
-    explainer = shap.PermutationExplainer(predict, masker, seed=SEED)
-    evaluations = max(EVALUATIONS, 2 * rows.shape[1] + 1)
+    width = rows.shape[1]
+    options: dict[str, Any] = {"batch_size": max(1, CELLS // (len(background) * width)), "silent": True}
+    if exact:
+        explainer = shap.ExactExplainer(predict, masker)
+        options["max_evals"] = 2**width
+    else:
+        explainer = shap.PermutationExplainer(predict, masker, seed=SEED)
+        options["max_evals"] = max(EVALUATIONS, 2 * width + 1)
 
     def explain(start: int, stop: int) -> Values:
-        found = explainer(rows[start:stop], max_evals=evaluations, silent=True)
+        found = explainer(rows[start:stop], **options)
         scores = predict(rows[start:stop])
         base = np.broadcast_to(np.asarray(found.base_values).reshape(len(scores), -1), scores.shape)
         values = found.values if found.values.ndim == 3 else found.values[:, :, None]

@@ -1,7 +1,7 @@
 """The process that loads a model and explains its scores: ``python -m monitor.explain.worker MEMORY PARENT``.
 
 Requests come on standard input, answers go to what standard output was; what a model prints goes to standard
-error. In order: limits; the imports; the model's bytes, and their hash; the right to reach outward is given
+error. In order: limits; the model's bytes, and their hash; the imports; the right to reach outward is given
 up; the model is loaded from exactly those bytes; requests until standard input ends.
 """
 
@@ -62,16 +62,17 @@ def _load(head: dict[str, Any], payload: bytes) -> tuple[Any, bytes]:
             f"a model of kind {settings.kind} can run any code when it is loaded; set allow_pickle: true to "
             "trust it"
         )
+    data = read_model(settings)
     library = module(settings.kind)
     from monitor.explain import batch, explainers
 
     import shap  # noqa: F401  isort: skip
 
-    data = read_model(settings)
     enforced = sandbox.confine(network=not settings.path)
-    model = library.load(data, settings)
-    background = batch.from_table(wire.read_table(payload), model.inputs)
-    explaining = explainers.Explaining(model, batch.part(background, 0, settings.background), settings)
+    rows = wire.read_table(payload)
+    model = library.load(data, settings, rows)
+    background = batch.from_table(rows, model.inputs)
+    explaining = explainers.Explaining(model, background, settings)
     answer = {
         "ok": True, "features": list(model.inputs), "outputs": list(explaining.outputs[1]),
         "units": explaining.chosen.units, "explainer": explaining.chosen.name, "enforced": enforced,

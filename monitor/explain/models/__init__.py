@@ -1,7 +1,8 @@
 """Models of every kind behind one contract: named columns in, scores out.
 
-A kind is a module with ``need()``, which imports what it takes, and ``load(data, settings)``. Both are called
-in the worker only; ``need`` before it gives up its rights, ``load`` after.
+A kind is a module with ``need()``, which imports what it takes, and ``load(data, settings, rows)``, which is
+given rows of the reference to try the model on. Both are called in the worker only; ``need`` before it gives
+up its rights, ``load`` after.
 """
 
 from __future__ import annotations

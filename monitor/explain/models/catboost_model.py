@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
@@ -13,7 +14,7 @@ from monitor.explain.batch import Batch, canonical, numbers
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
-_PYTHON = {"true": "True", "false": "False"}
+_SWITCH = {"true": "1", "false": "0"}  # what CatBoost makes of a bool
 
 
 def need() -> None:
@@ -57,7 +58,7 @@ class CatBoost:
 
     def _texts(self, name: str, column: Any) -> list[str]:
         texts = [canonical(value) or "nan" for value in column]
-        return [_PYTHON.get(t, t) for t in texts] if self.kinds.get(name) == "boolean" else texts
+        return [_SWITCH.get(t, t) for t in texts] if self.kinds.get(name) == "boolean" else texts
 
     def _margin(self, pool: Any) -> Floats:
         scores = self.model.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
@@ -71,7 +72,7 @@ class CatBoost:
         return np.asarray(scores, dtype=np.float64).reshape(pool.num_row(), -1)
 
 
-def load(data: bytes, settings: Settings) -> CatBoost:
+def load(data: bytes, settings: Settings, _: pa.Table) -> CatBoost:
     """Load a model file."""
     import catboost
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
@@ -76,7 +77,7 @@ class LightGbm:
         return scores.reshape(len(matrix), -1)
 
 
-def load(data: bytes, settings: Settings) -> LightGbm:
+def load(data: bytes, settings: Settings, _: pa.Table) -> LightGbm:
     """Load a model file."""
     import lightgbm
 

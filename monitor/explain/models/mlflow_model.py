@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
-from monitor.explain.batch import Batch, numbers, rows_of
+from monitor.explain.batch import Batch, from_table, numbers, rows_of
 from monitor.explain.models import Fast, Model, class_names, input_names, sklearn_model
 from monitor.explain.settings import Settings
 
@@ -28,13 +29,14 @@ class PyFunc:
 
     fast: Fast | None = None
 
-    def __init__(self, model: Any, settings: Settings) -> None:
+    def __init__(self, model: Any, settings: Settings, rows: pa.Table) -> None:
         self.model = model
         schema = model.metadata.get_input_schema()
         own = schema.input_names() if schema is not None and schema.has_input_names() else None
         self.types = dict(zip(own, schema.input_types(), strict=True)) if own else {}
         self.inputs = input_names(own, 0, settings)
-        self.labels = class_names(None, max(len(settings.classes), 2), settings)
+        scores = self.predict(from_table(rows.slice(0, 1), self.inputs)).shape[1]
+        self.labels = class_names(None, scores, settings)
         self.units = "prediction" if settings.task in ("regression", "ranking") else "probability"
 
     def predict(self, batch: Batch) -> Floats:
@@ -59,7 +61,7 @@ class PyFunc:
         return values == 1 if kind == "boolean" else values.astype(np.float32) if kind == "float" else values
 
 
-def load(folder: Path, settings: Settings) -> Model:
+def load(folder: Path, settings: Settings, rows: pa.Table) -> Model:
     """Load a folder; that it may run code was decided before."""
     import mlflow.pyfunc
 
@@ -76,4 +78,4 @@ def load(folder: Path, settings: Settings) -> Model:
         from monitor.explain.models.xgboost_model import XgBoost
 
         return XgBoost(raw, settings)
-    return PyFunc(model, settings)
+    return PyFunc(model, settings, rows)

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
-from monitor.explain.batch import Batch, canonical, matrix, numbers, rows_of
+from monitor.explain.batch import Batch, canonical, from_table, matrix, numbers, rows_of
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
@@ -40,7 +41,7 @@ class Onnx:
 
     fast: Fast | None = None
 
-    def __init__(self, session: Any, settings: Settings) -> None:
+    def __init__(self, session: Any, settings: Settings, rows: pa.Table) -> None:
         self.session = session
         self.taken = session.get_inputs()
         self.is_matrix = len(self.taken) == 1 and self.taken[0].type != "tensor(string)"
@@ -52,8 +53,11 @@ class Onnx:
         else:
             self.inputs = tuple(one.name for one in self.taken)
         self.output = self._output(settings)
-        own_classes, count = self._probe()
-        self.labels = class_names(own_classes, max(count, 2), settings)
+        found = self._run(from_table(rows.slice(0, 1), self.inputs))
+        if isinstance(found, list):  # a map from class to score for each row
+            self.labels = class_names([str(canonical(c)) for c in found[0]], len(found[0]), settings)
+        else:
+            self.labels = class_names(None, 1 if found.ndim < 2 else found.shape[1], settings)
         self.units = "probability" if settings.task in ("binary", "multiclass") else "prediction"
 
     def _output(self, settings: Settings) -> str:
@@ -70,19 +74,6 @@ class Onnx:
         if not scores:
             raise ExplainError("the model has no output of scores; name one in 'output_name'")
         return str(scores[0])
-
-    def _probe(self) -> tuple[list[str] | None, int]:
-        """Return the classes that the model names, if it does, and the number of its scores."""
-        blank: dict[str, Any] = {}
-        for name, kind in zip(self.inputs, self._kinds(), strict=True):
-            blank[name] = np.array([""], dtype=object) if kind == "tensor(string)" else np.zeros(1)
-        found = self._run(blank)
-        if isinstance(found, list):
-            return [str(canonical(key)) for key in found[0]], len(found[0])
-        return None, 1 if np.ndim(found) < 2 else int(np.shape(found)[1])
-
-    def _kinds(self) -> list[str]:
-        return [self.taken[0].type] * len(self.inputs) if self.is_matrix else [one.type for one in self.taken]
 
     def _run(self, batch: Batch) -> Any:
         if self.is_matrix:
@@ -115,7 +106,7 @@ class Onnx:
         return np.asarray(found, dtype=np.float64).reshape(rows_of(batch), -1)
 
 
-def load(data: bytes, settings: Settings) -> Onnx:
+def load(data: bytes, settings: Settings, rows: pa.Table) -> Onnx:
     """Open a session on the bytes.
 
     Raises
@@ -133,7 +124,7 @@ def load(data: bytes, settings: Settings) -> Onnx:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    return Onnx(session, settings)
+    return Onnx(session, settings, rows)
 
 
 def _external(message: memoryview, kind: str) -> Iterator[bool]:

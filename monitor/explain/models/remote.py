@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
-from monitor.explain.batch import Batch, canonical, numbers, part, rows_of
+from monitor.explain.batch import Batch, canonical, from_table, numbers, part, rows_of
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
@@ -33,7 +34,7 @@ class Remote:
 
     fast: Fast | None = None
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rows: pa.Table) -> None:
         import httpx
 
         self.settings = settings
@@ -41,7 +42,8 @@ class Remote:
             headers=dict(settings.headers), timeout=REQUEST_S, follow_redirects=False, trust_env=False
         )
         self.inputs = input_names(None, 0, settings)
-        self.labels = class_names(None, max(len(settings.classes), 2), settings)
+        scores = self.predict(from_table(rows.slice(0, 1), self.inputs)).shape[1]
+        self.labels = class_names(None, scores, settings)
         self.units = "probability" if settings.task in ("binary", "multiclass") else "prediction"
 
     def predict(self, batch: Batch) -> Floats:
@@ -169,6 +171,6 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
-def load(_: bytes, settings: Settings) -> Remote:
-    """Return the client; nothing is asked yet."""
-    return Remote(settings)
+def load(_: bytes, settings: Settings, rows: pa.Table) -> Remote:
+    """Return the client, after the server has answered for one row."""
+    return Remote(settings, rows)

@@ -6,6 +6,7 @@ import io
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
@@ -147,7 +148,7 @@ def adapt(estimator: Any, settings: Settings) -> Model:
     return SkLearn(estimator, settings)
 
 
-def load(data: bytes, settings: Settings) -> Model:
+def load(data: bytes, settings: Settings, _: pa.Table) -> Model:
     """Unpickle a joblib file; that it may be was decided before."""
     import joblib
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from monitor.errors import ExplainError
 from monitor.explain.models import Model, sklearn_model
 from monitor.explain.settings import Settings
@@ -14,7 +16,7 @@ def need() -> None:
     sklearn_model.need()
 
 
-def load(data: bytes, settings: Settings) -> Model:
+def load(data: bytes, settings: Settings, _: pa.Table) -> Model:
     """Build the estimator.
 
     Raises

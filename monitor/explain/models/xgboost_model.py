@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from monitor.errors import ExplainError
 from monitor.explain import Floats
@@ -96,7 +97,7 @@ class XgBoost:
         return np.asarray(self.booster.predict(matrix).astype(np.float64).reshape(matrix.num_row(), -1))
 
 
-def load(data: bytes, settings: Settings) -> XgBoost:
+def load(data: bytes, settings: Settings, _: pa.Table) -> XgBoost:
     """Load a model file."""
     import xgboost
 
