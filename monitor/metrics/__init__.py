@@ -23,6 +23,7 @@ from monitor.metrics.registry import (
     metric_names,
     metrics,
     needs_labels,
+    target_of,
 )
 from monitor.metrics.tasks import TaskData
 from monitor.metrics.window import WindowFacts
@@ -43,6 +44,7 @@ __all__ = [
     "metric_names",
     "metrics",
     "needs_labels",
+    "target_of",
 ]
 
 for _package in pkgutil.iter_modules(__path__, f"{__name__}."):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
+from monitor.summaries import FloatArray, IntArray
 from monitor.types import State
 
 Check = Literal["drift", "performance", "estimate", "fairness", "quality", "explain"]
@@ -34,6 +35,7 @@ class Measured(Protocol):
 
 
 Limit = Callable[[Measured, float], float | None]
+Statistic = Callable[[IntArray, IntArray], FloatArray]  # int64[..., B] of both sides -> float64[...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,9 @@ class Metric:
     critical
         The value that windows without drift pass with probability alpha only, from an answer's sizes and
         detail; None where the metric has none. P-values pass it downwards, everything else upwards.
+    statistic
+        Of a column: the value from the counts of both sides in the frozen bins (of ``ks_statistic``: in the
+        frozen cells), with any leading axes, for simulation; None where it is more than that.
     """
 
     name: str
@@ -122,6 +127,7 @@ class Metric:
     suffix: str = ""  # of the Prometheus family, where it is not the name
     counts_labels: bool = False
     critical: Limit | None = None
+    statistic: Statistic | None = None
 
     @property
     def is_pvalue(self) -> bool:
@@ -204,6 +210,7 @@ def metric(
     suffix: str = "",
     counts_labels: bool = False,
     critical: Limit | None = None,
+    statistic: Statistic | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -223,6 +230,7 @@ def metric(
                 suffix,
                 counts_labels,
                 critical,
+                statistic,
             )
         )
         return function
@@ -258,6 +266,11 @@ def metric_names() -> frozenset[str]:
 def find(result_name: str) -> Metric:
     """Return the metric behind a result name; ``KeyError`` when there is none."""
     return _RESULTS[result_name][0]
+
+
+def target_of(result_name: str) -> Target:
+    """Return what a result name is about: a feature, or the prediction, score or label."""
+    return _RESULTS[result_name][1]
 
 
 def check_of(result_name: str) -> str:

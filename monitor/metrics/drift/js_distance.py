@@ -18,6 +18,25 @@ def limit_of(measured: Measured, alpha: float) -> float | None:
     return None if squared is None else math.sqrt(squared / (8 * math.log(2)))
 
 
+def distances(reference: IntArray, current: IntArray) -> FloatArray:
+    """Return the distance along the last axis of two arrays of bin counts.
+
+    >>> float(distances(np.array([1, 1, 0]), np.array([0, 0, 2])))
+    1.0
+    """
+    p, q = (side / side.sum(-1, keepdims=True) for side in (reference, current))
+    middle = (p + q) / 2
+    divergence = (_information(p, middle) + _information(q, middle)) / 2
+    found: FloatArray = np.sqrt(np.clip(divergence, 0.0, 1.0))
+    return found
+
+
+def _information(p: FloatArray, middle: FloatArray) -> FloatArray:
+    ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+    found: FloatArray = (p * np.log2(ratio)).sum(-1)
+    return found
+
+
 @metric(
     "js_distance",
     check="drift",
@@ -26,6 +45,7 @@ def limit_of(measured: Measured, alpha: float) -> float | None:
     unit="square root of bits",
     needs_reference=True,
     critical=limit_of,
+    statistic=distances,
 )
 def js_distance(pair: ColumnPair) -> Outcome:
     """Jensen-Shannon distance between the binned distributions.
@@ -46,17 +66,4 @@ def js_distance(pair: ColumnPair) -> Outcome:
     """
     highest = math.sqrt(critical(*pair.binned, pair.alpha) / (8 * math.log(2)))
     bins = int((pair.binned[0] + pair.binned[1] > 0).sum())
-    return pair.outcome(distance(*pair.binned), critical=highest, bins=bins)
-
-
-def distance(reference: IntArray, current: IntArray) -> float:
-    """Return the distance of two rows of bin counts (int64[B] each)."""
-    p, q = reference / reference.sum(), current / current.sum()
-    middle = (p + q) / 2
-    divergence = (_information(p, middle) + _information(q, middle)) / 2
-    return math.sqrt(min(max(divergence, 0.0), 1.0))
-
-
-def _information(p: FloatArray, middle: FloatArray) -> float:
-    held = p > 0
-    return float((p[held] * np.log2(p[held] / middle[held])).sum())
+    return pair.outcome(float(distances(*pair.binned)), critical=highest, bins=bins)

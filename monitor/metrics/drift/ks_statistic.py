@@ -8,6 +8,7 @@ import numpy as np
 
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.registry import Measured, Outcome, metric
+from monitor.summaries import FloatArray, IntArray
 from monitor.summaries.numeric import NumericSummary
 
 
@@ -18,6 +19,14 @@ def limit(measured: Measured, alpha: float) -> float | None:
     return critical(effective_size(measured.n, measured.n_reference), alpha)
 
 
+def distances(reference: IntArray, current: IntArray) -> FloatArray:
+    """Return the distance along the last axis of two arrays of counts in the cells of a numeric column."""
+    below = (np.cumsum(side, axis=-1) for side in (reference, current))
+    p, q = (side / side[..., -1:] for side in below)
+    found: FloatArray = np.abs(p - q).max(-1)
+    return found
+
+
 @metric(
     "ks_statistic",
     check="drift",
@@ -26,6 +35,7 @@ def limit(measured: Measured, alpha: float) -> float | None:
     unit="ratio",
     needs_reference=True,
     critical=limit,
+    statistic=distances,
 )
 def ks_statistic(pair: ColumnPair) -> Outcome:
     """Largest distance between the two cumulative distributions (Kolmogorov-Smirnov).
@@ -57,8 +67,7 @@ def ks_statistic(pair: ColumnPair) -> Outcome:
 
 def distance(reference: NumericSummary, current: NumericSummary) -> float:
     """Return the largest difference of the cumulative shares over all cell boundaries."""
-    gaps = np.cumsum(reference.cells) / reference.n - np.cumsum(current.cells) / current.n
-    return float(np.abs(gaps).max())
+    return float(distances(reference.cells, current.cells))
 
 
 def effective_size(n: int, m: int) -> int:

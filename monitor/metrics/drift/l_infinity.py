@@ -6,10 +6,24 @@ import numpy as np
 
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.registry import Outcome, metric
+from monitor.summaries import FloatArray, IntArray
+
+
+def largest(reference: IntArray, current: IntArray) -> FloatArray:
+    """Return the largest change of a share along the last axis of two arrays of bin counts."""
+    p, q = (side / side.sum(-1, keepdims=True) for side in (reference, current))
+    found: FloatArray = np.abs(q - p).max(-1)
+    return found
 
 
 @metric(
-    "l_infinity", check="drift", subject="column", applies={"categorical"}, unit="ratio", needs_reference=True
+    "l_infinity",
+    check="drift",
+    subject="column",
+    applies={"categorical"},
+    unit="ratio",
+    needs_reference=True,
+    statistic=largest,
 )
 def l_infinity(pair: ColumnPair) -> Outcome:
     """Largest change of any one category's share.

@@ -9,9 +9,30 @@ import numpy as np
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.drift.psi_critical import critical, limit
 from monitor.metrics.registry import Outcome, metric
-from monitor.summaries import IntArray
+from monitor.summaries import FloatArray, IntArray
 
 PSEUDOCOUNT = 0.5
+
+
+def index(reference: IntArray, current: IntArray) -> float:
+    """Return the index of two rows of bin counts (int64[B] each).
+
+    >>> index(np.array([50, 50]), np.array([50, 50]))
+    0.0
+    >>> round(index(np.array([90, 10]), np.array([50, 50])), 3)
+    0.853
+    """
+    return float(indices(reference, current))
+
+
+def indices(reference: IntArray, current: IntArray) -> FloatArray:
+    """Return the index along the last axis of two arrays of bin counts."""
+    held = reference + current > 0
+    p, q = (np.where(held, side + PSEUDOCOUNT, 0.0) for side in (reference, current))
+    p, q = p / p.sum(-1, keepdims=True), q / q.sum(-1, keepdims=True)
+    ratio = np.divide(q, p, out=np.ones_like(p), where=held)
+    found: FloatArray = ((q - p) * np.log(ratio)).sum(-1)
+    return found
 
 
 @metric(
@@ -23,6 +44,7 @@ PSEUDOCOUNT = 0.5
     high=math.inf,
     needs_reference=True,
     critical=limit,
+    statistic=indices,
 )
 def psi(pair: ColumnPair) -> Outcome:
     """Population stability index of the window against the reference.
@@ -48,17 +70,3 @@ def psi(pair: ColumnPair) -> Outcome:
     """
     value, highest = index(*pair.binned), critical(*pair.binned, pair.alpha)
     return pair.outcome(value, critical=highest, bins=int((pair.binned[0] + pair.binned[1] > 0).sum()))
-
-
-def index(reference: IntArray, current: IntArray) -> float:
-    """Return the index of two rows of bin counts (int64[B] each).
-
-    >>> index(np.array([50, 50]), np.array([50, 50]))
-    0.0
-    >>> round(index(np.array([90, 10]), np.array([50, 50])), 3)
-    0.853
-    """
-    held = reference + current > 0
-    p, q = (side[held] + PSEUDOCOUNT for side in (reference, current))
-    p, q = p / p.sum(), q / q.sum()
-    return float(((q - p) * np.log(q / p)).sum())

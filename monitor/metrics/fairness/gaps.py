@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from monitor.metrics.contrasts import largest_difference
 from monitor.metrics.groups import RATES, GroupData, Rate
 from monitor.metrics.intervals import Interval
 from monitor.metrics.registry import Metric, Outcome, add
+from monitor.summaries import FloatArray, IntArray
 
 TASKS = frozenset({"binary", "multiclass"})
 SHOWN = 50  # groups listed in a result's detail
@@ -81,6 +84,25 @@ def interval(data: GroupData, bases: list[Rate], value: float, *, as_ratio: bool
     if as_ratio:
         lower, upper = math.exp(-upper), math.exp(-lower)
     return min(lower, value), min(max(upper, value), 1.0)
+
+
+def drawn(gap: Gap, tables: IntArray, *, as_ratio: bool, least: int) -> FloatArray:
+    """Return one gap of many windows, int64[D, G, cells] -> float64[D]; NaN where it is not defined.
+
+    Groups with fewer than ``least`` rows in a window are left out of it, as :func:`measure` does.
+    """
+    small = tables.sum(2) < max(least, 1)
+    worst = []
+    for name in gap.rates:
+        rates = np.where(small, np.nan, RATES[name](tables))
+        known = (~np.isnan(rates)).sum(1) >= 2
+        highest = np.where(np.isnan(rates), -np.inf, rates).max(1)
+        lowest = np.where(np.isnan(rates), np.inf, rates).min(1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = lowest / highest if as_ratio else highest - lowest
+        worst.append(np.where(known, found, np.nan))
+    result: FloatArray = np.min(worst, axis=0) if as_ratio else np.max(worst, axis=0)
+    return result
 
 
 def _detail(

@@ -1,0 +1,147 @@
+"""Limits calibrated to a rate of false alarms: the reference simulated at the live window's size.
+
+A rule with ``false_alarms: 1 per 30d`` is to raise one false alarm in 30 days over *all* its series. So with
+W windows in the period and S series each may raise 1 / (W S) a window; ``for: m of n`` says with which chance
+a window may then be bad, and the limit is what simulated windows without drift pass with that chance.
+
+Sizes differ from window to window. Limits are simulated at sizes that double, and taken from straight lines
+in x = sqrt(1/n + 1/m) between them (for distances, which grow with x, of the logarithms). Where nothing can
+be simulated, the limit is the metric's critical value at that chance, or for what has neither a Student t
+quantile of the reference's chunks. Everything is seeded by what is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from math import exp, log, sqrt
+
+import numpy as np
+
+from monitor.metrics import GroupData, find, target_of
+from monitor.reference.profile import Reference
+from monitor.rules import resample
+from monitor.rules.bounds import FalseAlarms, Frame, baseline_key
+from monitor.rules.rates import bad_chance, tail_quantile
+from monitor.rules.resample import Resampled
+from monitor.rules.rule import AlertRule
+from monitor.summaries.confusion import EVERYONE
+from monitor.types import Baseline, BaselineKey, ModelSpec, Result
+
+LEAST_DRAWS, MOST_DRAWS = 20_000, 200_000
+BEYOND = 400  # draws wanted beyond the limit
+
+
+def frame(reference: Reference | None, spec: ModelSpec) -> Frame:
+    """Return what a model's bounds are resolved against."""
+    if reference is None:
+        return Frame()
+    return Frame(reference.baselines, Calibration(reference, spec).limit)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The calibrated limits of one model's series.
+
+    ``known`` remembers what was simulated, by counts: the deciles of two columns without ties are the same.
+    """
+
+    reference: Reference
+    spec: ModelSpec
+    known: dict[tuple[str, float, int, int], float | None] = field(default_factory=dict)
+    _series: dict[BaselineKey, Resampled | None] = field(default_factory=dict)
+
+    def limit(
+        self, rule: AlertRule, bound: FalseAlarms, result: Result, side: int, series: int
+    ) -> float | None:
+        """Return the limit at the result's size; None where the series has nothing to calibrate on."""
+        chance = window_chance(rule, bound, self.spec.window.every_us, series)
+        metric, key = find(result.metric), baseline_key(result)
+        source = self.series(key)
+        if source is not None and result.n > 0:
+            return self._between(source, chance, side, result.n, metric.check == "drift")
+        if metric.critical is not None:
+            return metric.critical(result, chance)
+        known = self.reference.baselines.get(key)
+        return None if metric.check == "drift" or not known else chunk_limit(known, chance, side, result.n)
+
+    def series(self, key: BaselineKey) -> Resampled | None:
+        """Return the series as it can be simulated, None where it cannot."""
+        if key not in self._series:
+            self._series[key] = self._resampled(key)
+        return self._series[key]
+
+    def _resampled(self, key: BaselineKey) -> Resampled | None:
+        name, feature, attribute, group, segment = key
+        if segment:
+            return None
+        metric = find(name)
+        if metric.subject == "column":
+            held = self.reference.columns if feature else self.reference.targets
+            found = held.get(feature or target_of(name))
+            if found is None:
+                return None
+            if name == "missing_ratio":
+                return resample.share(found.missing, found.rows)
+            return resample.column(metric, found, self.spec.checks.bins)
+        cells = self.reference.cells.get(attribute or EVERYONE)
+        if cells is None:
+            return None
+        if metric.subject == "task":
+            return resample.performance(metric, cells, self.spec.task, self.spec.positive_class)
+        spec, rng = self.spec, np.random.default_rng(0)
+        least = spec.checks.min_group_size
+        data = GroupData(cells, spec.positive_class, rng, least, task=spec.task)
+        return resample.of_group(metric, data, group) if group else resample.between_groups(metric, data)
+
+    def _between(
+        self, source: Resampled, chance: float, side: int, n: int, is_distance: bool
+    ) -> float | None:
+        """Interpolate the limit at size ``n`` between simulated sizes, powers of two."""
+        m = int(source.counts.sum())
+        low = n.bit_length() - 1
+        first, second = (self._at(source, chance, side, 1 << k) for k in (low, low + 1))
+        if first is None or second is None:
+            return None
+        at = [sqrt(1 / size + 1 / m) for size in (1 << low, 1 << (low + 1), n)]
+        logarithmic = is_distance and min(first, second) > 0
+        if logarithmic:
+            first, second, at = log(first), log(second), [log(x) for x in at]
+        value = first + (second - first) * (at[2] - at[0]) / (at[1] - at[0])
+        return exp(value) if logarithmic else value
+
+    def _at(self, source: Resampled, chance: float, side: int, n: int) -> float | None:
+        asked = (source.digest, chance, side, n)
+        if asked not in self.known:
+            count = int(min(max(BEYOND / chance, LEAST_DRAWS), MOST_DRAWS))
+            draws = side * source.windows(n, count, seeded(source.digest, str(n)))
+            usable = 2 * len(draws) > count
+            self.known[asked] = side * tail_quantile(draws, chance) if usable else None
+        return self.known[asked]
+
+
+def window_chance(rule: AlertRule, bound: FalseAlarms, every_us: int, series: int) -> float:
+    """Return the chance with which a window of one series may be beyond one side of the bound."""
+    rate = bound.count * every_us / bound.per_us / max(series, 1)
+    chance = bad_chance(rate, rule.needed, rule.of)
+    return chance / 2 if rule.outside is not None else chance
+
+
+def chunk_limit(known: Baseline, chance: float, side: int, n: int) -> float | None:
+    """Return a Student t quantile: mean ± t sd, scaled from the chunks' size to ``n`` rows.
+
+    A window of n rows varies as the chunks do, times sqrt(c / n) for c rows a chunk, and the mean of k chunks
+    has an error of its own: together sqrt(c / n + 1 / k) standard deviations.
+    """
+    if known.mean is None or not known.sd or known.chunks < 2 or not n:
+        return None
+    from scipy.stats import t
+
+    spread = known.sd * sqrt(known.chunk_rows / n + 1 / known.chunks)
+    return known.mean + side * float(t.isf(chance, known.chunks - 1)) * spread
+
+
+def seeded(*asked: str) -> np.random.Generator:
+    """Return a generator seeded by what is asked."""
+    digest = hashlib.sha256("\x1f".join(asked).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
