@@ -154,7 +154,8 @@ def cases() -> list[Case]:
     two = {"needed": 2, "of": 3}
     return [
         case("psi", (400, 600), 10_000, column("psi"), psi, above=MONTHLY),
-        case("psi, 2 of 3", (400, 600), 2_000, column("psi"), psi, above=MONTHLY, **two),
+        case("psi, 2 of 3", (400, 600), 10_000, column("psi"), psi, above=MONTHLY, **two),
+        case("psi, 2 of 3, small reference", (400, 600), 2_000, column("psi"), psi, above=MONTHLY, **two),
         case("ks_statistic", (400, 600), 10_000, column("ks_statistic"), ks, above=MONTHLY),
         case("accuracy", (600, 3_000), 50_000, accuracy, about("accuracy"), below=MONTHLY),
         case("demographic parity", (600, 3_000), 50_000, parity, gap, above=MONTHLY),

@@ -20,7 +20,7 @@ from monitor.explain import Explainer
 from monitor.explaining import DEADLINE_S, Explanation, explain_window
 from monitor.reference.profile import Reference
 from monitor.rules.alerts import announce, evaluate_rules
-from monitor.rules.bounds import Frame
+from monitor.rules.calibrate import frame
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
 from monitor.rules.rule import AlertRule, Series, watches
 from monitor.rules.silences import Silence, silenced
@@ -92,7 +92,7 @@ class Cycle:
 
     def __init__(self, store: Store, cursor: Cursor, monitored: Monitored) -> None:
         self.store, self.cursor, self.monitored = store, cursor, monitored
-        self.frame = Frame(monitored.reference.baselines if monitored.reference else {})
+        self.frame = frame(monitored.reference, monitored.spec)
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
         model = monitored.model
         states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]

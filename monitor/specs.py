@@ -170,12 +170,6 @@ def not_available(model: cfg.Model) -> list[str]:
         problems.append(".task: ranking models are not available in this version; use another task")
     if model.checks.explain and model.checks.explain.model:
         problems.append(".checks.explain.model: not available in this version; remove it")
-    problems += [
-        f".alerts[{i}].{key}: false_alarms is not available in this version"
-        for i, alert in model.own_alerts.items()
-        for key in ("above", "below", "outside", "clear")
-        if "false_alarms=" in repr(getattr(alert, key))
-    ]
     problems += _never_computed(model)
     for role in ("predictions", "feedback"):
         stream = getattr(model, role)

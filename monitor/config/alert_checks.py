@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from monitor.config.alerts import Alert
 from monitor.config.base import Section
-from monitor.config.bounds import Critical
+from monitor.config.bounds import Critical, FalseAlarms
 from monitor.config.document import Part
 from monitor.config.models import Model
 from monitor.config.problems import listed, unknown
@@ -115,15 +115,23 @@ def _derived(alert: Alert, has_reference: bool) -> Found:
                 continue
             if not has_reference:
                 yield (key,), "rests on the reference, and the model has none; give reference or a number"
-            elif isinstance(bound, Critical):
+            elif isinstance(bound, Critical) and metric.critical is None:
+                yield (
+                    (key,),
+                    f"{alert.metric!r} has no critical value; that have {_having('critical')}",
+                )
+            elif isinstance(bound, FalseAlarms) and not metric.calibrated:
+                yield (
+                    (key,),
+                    f"{alert.metric!r} cannot be calibrated; that can {_having('calibrated')}",
+                )
+            elif isinstance(bound, Critical | FalseAlarms) and (metric.critical or metric.check == "drift"):
                 side = "below" if metric.is_pvalue else "above"
-                if metric.critical is None:
-                    yield (key,), f"{alert.metric!r} has no critical value; those that have: {_having()}"
-                elif key not in (side, "clear"):
-                    yield (key,), f"a critical value of {alert.metric!r} goes with {side}"
+                if key not in (side, "clear"):
+                    yield (key,), f"such a bound of {alert.metric!r} goes with {side}"
 
 
-def _having() -> str:
+def _having(what: str) -> str:
     from monitor.metrics import metrics
 
-    return ", ".join(one.name for one in metrics() if one.critical is not None)
+    return ", ".join(one.name for one in metrics() if getattr(one, what))

@@ -130,6 +130,13 @@ class Metric:
     statistic: Statistic | None = None
 
     @property
+    def calibrated(self) -> bool:
+        """Whether a limit can be calibrated: by simulation, the critical value, or the reference's chunks."""
+        if self.check == "drift":
+            return self.statistic is not None or self.critical is not None
+        return self.subject != "window" and self.unit != "rows" and not self.counts_labels
+
+    @property
     def is_pvalue(self) -> bool:
         """Whether small values, not large ones, are the unlikely ones."""
         return self.unit == "probability"

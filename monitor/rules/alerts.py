@@ -161,7 +161,7 @@ def _count(
         upper=result.upper,
         n=result.n,
         recent=recent,
-        previous=(before, memory[-rule.of :]),
+        previous=(before, memory),
         low=limits[0],
         high=limits[1],
         clear_low=None if rule.clear is None else inner[0],

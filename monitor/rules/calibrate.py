@@ -22,7 +22,7 @@ from monitor.metrics import GroupData, find, target_of
 from monitor.reference.profile import Reference
 from monitor.rules import resample
 from monitor.rules.bounds import FalseAlarms, Frame, baseline_key
-from monitor.rules.rates import bad_chance, tail_quantile
+from monitor.rules.rates import bad_chance, streak_quantile, tail_quantile
 from monitor.rules.resample import Resampled
 from monitor.rules.rule import AlertRule
 from monitor.summaries.confusion import EVERYONE
@@ -30,6 +30,7 @@ from monitor.types import Baseline, BaselineKey, ModelSpec, Result
 
 LEAST_DRAWS, MOST_DRAWS = 20_000, 200_000
 BEYOND = 400  # draws wanted beyond the limit
+TRUTHS, EACH = 10_000, 20  # for "m of n": what may be true, and windows of each
 
 
 def frame(reference: Reference | None, spec: ModelSpec) -> Frame:
@@ -37,6 +38,16 @@ def frame(reference: Reference | None, spec: ModelSpec) -> Frame:
     if reference is None:
         return Frame()
     return Frame(reference.baselines, Calibration(reference, spec).limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A rule of ``needed`` bad windows of ``of``, to raise ``rate`` false alarms a window on one ``side``."""
+
+    needed: int
+    of: int
+    rate: float
+    side: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,22 +59,28 @@ class Calibration:
 
     reference: Reference
     spec: ModelSpec
-    known: dict[tuple[str, float, int, int], float | None] = field(default_factory=dict)
+    known: dict[tuple[str, Asked, int], float | None] = field(default_factory=dict)
     _series: dict[BaselineKey, Resampled | None] = field(default_factory=dict)
 
     def limit(
         self, rule: AlertRule, bound: FalseAlarms, result: Result, side: int, series: int
     ) -> float | None:
         """Return the limit at the result's size; None where the series has nothing to calibrate on."""
-        chance = window_chance(rule, bound, self.spec.window.every_us, series)
         metric, key = find(result.metric), baseline_key(result)
+        asked = Asked(rule.needed, rule.of, self._rate(rule, bound, series), side)
         source = self.series(key)
         if source is not None and result.n > 0:
-            return self._between(source, chance, side, result.n, metric.check == "drift")
+            return self._between(source, asked, result.n, metric.check == "drift")
+        chance = bad_chance(asked.rate, rule.needed, rule.of)
         if metric.critical is not None:
             return metric.critical(result, chance)
         known = self.reference.baselines.get(key)
         return None if metric.check == "drift" or not known else chunk_limit(known, chance, side, result.n)
+
+    def _rate(self, rule: AlertRule, bound: FalseAlarms, series: int) -> float:
+        """Return the alarms a window that one side of one series may raise."""
+        sides = 1 if rule.outside is None else 2
+        return bound.count * self.spec.window.every_us / bound.per_us / max(series, 1) / sides
 
     def series(self, key: BaselineKey) -> Resampled | None:
         """Return the series as it can be simulated, None where it cannot."""
@@ -94,13 +111,11 @@ class Calibration:
         data = GroupData(cells, spec.positive_class, rng, least, task=spec.task)
         return resample.of_group(metric, data, group) if group else resample.between_groups(metric, data)
 
-    def _between(
-        self, source: Resampled, chance: float, side: int, n: int, is_distance: bool
-    ) -> float | None:
+    def _between(self, source: Resampled, asked: Asked, n: int, is_distance: bool) -> float | None:
         """Interpolate the limit at size ``n`` between simulated sizes, powers of two."""
         m = int(source.counts.sum())
         low = n.bit_length() - 1
-        first, second = (self._at(source, chance, side, 1 << k) for k in (low, low + 1))
+        first, second = (self._at(source, asked, 1 << k) for k in (low, low + 1))
         if first is None or second is None:
             return None
         at = [sqrt(1 / size + 1 / m) for size in (1 << low, 1 << (low + 1), n)]
@@ -110,21 +125,27 @@ class Calibration:
         value = first + (second - first) * (at[2] - at[0]) / (at[1] - at[0])
         return exp(value) if logarithmic else value
 
-    def _at(self, source: Resampled, chance: float, side: int, n: int) -> float | None:
-        asked = (source.digest, chance, side, n)
-        if asked not in self.known:
-            count = int(min(max(BEYOND / chance, LEAST_DRAWS), MOST_DRAWS))
-            draws = side * source.windows(n, count, seeded(source.digest, str(n)))
-            usable = 2 * len(draws) > count
-            self.known[asked] = side * tail_quantile(draws, chance) if usable else None
-        return self.known[asked]
+    def _at(self, source: Resampled, asked: Asked, n: int) -> float | None:
+        key = (source.digest, asked, n)
+        if key not in self.known:
+            self.known[key] = simulated_limit(source, asked, n)
+        return self.known[key]
 
 
-def window_chance(rule: AlertRule, bound: FalseAlarms, every_us: int, series: int) -> float:
-    """Return the chance with which a window of one series may be beyond one side of the bound."""
-    rate = bound.count * every_us / bound.per_us / max(series, 1)
-    chance = bad_chance(rate, rule.needed, rule.of)
-    return chance / 2 if rule.outside is not None else chance
+def simulated_limit(source: Resampled, asked: Asked, n: int) -> float | None:
+    """Return the limit for windows of ``n`` rows; None when most of them have no value."""
+    rng = seeded(source.digest, str(n))
+    if asked.needed == 1:
+        chance = bad_chance(asked.rate, asked.needed, asked.of)
+        count = int(min(max(BEYOND / chance, LEAST_DRAWS), MOST_DRAWS))
+        draws = asked.side * source.windows(n, count, 1, rng)[:, 0]
+        held = draws[np.isfinite(draws)]
+        return asked.side * tail_quantile(held, chance) if 2 * len(held) > count else None
+    draws = asked.side * source.windows(n, TRUTHS, EACH, rng)
+    held = np.isfinite(draws)
+    if 2 * held.sum() < held.size:
+        return None
+    return asked.side * streak_quantile(np.where(held, draws, -np.inf), asked.rate, asked.needed, asked.of)
 
 
 def chunk_limit(known: Baseline, chance: float, side: int, n: int) -> float | None:

@@ -1,8 +1,9 @@
 """From a rate of alarms to the chance that one window is bad, and back; and the tails of simulated values.
 
-Windows without drift are taken as independent of each other. An instance begins to fire in a window when that
-one is bad, the one that leaves its memory is not, and m - 1 of the n - 1 between are: with a chance p of a
-window being bad that is ``C(n-1, m-1) p^m (1-p)^(n-m+1)`` a window.
+Windows without drift are taken as independent of each other, given what is true. An instance begins to fire
+in a window when that one is bad, the one that leaves its memory is not, and m - 1 of the n - 1 between are:
+with a chance p of a window being bad that is ``C(n-1, m-1) p^m (1-p)^(n-m+1)`` a window. The reference does
+not say exactly what is true; all windows share that error, so ``m of n`` is more often met than for one p.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from math import comb
 
 import numpy as np
 
-from monitor.summaries import FloatArray
+from monitor.summaries import FloatArray, IntArray
 from monitor.time import DAY_US
 
 SURE = 200  # simulated values beyond a quantile that make it good enough to be read off
@@ -41,6 +42,31 @@ def bad_chance(rate: float, needed: int = 1, of: int = 1) -> float:
     for _ in range(200):
         middle = (low + high) / 2
         low, high = (middle, high) if alarm_rate(middle, needed, of) < rate else (low, middle)
+    return high
+
+
+def mixed_rate(bad: IntArray, each: int, needed: int, of: int) -> float:
+    """Return the mean of :func:`alarm_rate` over truths of which ``bad`` of ``each`` windows are bad.
+
+    Unbiased: the share of all draws of n + 1 windows, one after the other without putting back, in which the
+    given m are bad and the other n - m + 1 are not.
+    """
+    rate = np.full(len(bad), float(comb(of - 1, needed - 1)))
+    for i in range(needed):
+        rate *= (bad - i) / (each - i)
+    for i in range(of - needed + 1):
+        rate *= (each - bad - i) / (each - needed - i)
+    return float(np.maximum(rate, 0.0).mean())
+
+
+def streak_quantile(windows: FloatArray, rate: float, needed: int, of: int) -> float:
+    """Return the limit at which windows, float64[truths, each], make ``m of n`` rules fire at ``rate``."""
+    each = windows.shape[1]
+    low, high = float(np.quantile(windows, 1 - needed / (of + 1))), float(windows.max())
+    for _ in range(50):
+        middle = (low + high) / 2
+        found = mixed_rate((windows > middle).sum(1), each, needed, of)
+        low, high = (middle, high) if found > rate else (low, middle)
     return high
 
 

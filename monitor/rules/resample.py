@@ -59,24 +59,31 @@ class Resampled:
         weights = b"" if self.weights is None else self.weights.tobytes()
         return hashlib.sha256(self.name.encode() + self.counts.tobytes() + weights).hexdigest()
 
-    def windows(
-        self, n: int, draws: int, rng: np.random.Generator, truth: FloatArray | None = None
-    ) -> FloatArray:
-        """Return the metric of simulated windows of ``n`` rows, at most ``draws`` finite values.
-
-        Without ``truth`` (float64[K], shares) nothing has drifted and what is true is drawn anew each time.
-        """
+    @property
+    def shares(self) -> FloatArray:
+        """What is true as far as the reference knows, float64[K]."""
         base = self.counts.astype(np.float64) if self.weights is None else self.weights
-        shares, m, found = base / base.sum(), int(self.counts.sum()), []
-        block = max(BLOCK // len(shares), 1)
-        for start in range(0, draws, block):
-            size = min(block, draws - start)
-            true = rng.multinomial(m, shares, size) / m if truth is None else np.tile(truth, (size, 1))
-            values = self.value(rng.multinomial(n, true))
-            if self.is_share:
-                values = values + rng.uniform(-0.5, 0.5, size) / n
-            found.append(values[np.isfinite(values)])
+        found: FloatArray = base / base.sum()
+        return found
+
+    def windows(self, n: int, truths: int, each: int, rng: np.random.Generator) -> FloatArray:
+        """Return the metric of windows of ``n`` rows without drift, float64[truths, each].
+
+        What is true is drawn ``truths`` times around the reference, and of each truth ``each`` windows: these
+        are more alike than windows of different truths.
+        """
+        m, found = int(self.counts.sum()), []
+        block = max(BLOCK // len(self.shares) // each, 1)
+        for start in range(0, truths, block):
+            size = min(block, truths - start)
+            true = rng.multinomial(m, self.shares, size) / m
+            found.append(self.drifted(np.repeat(true, each, axis=0), n, rng).reshape(size, each))
         return np.concatenate(found)
+
+    def drifted(self, true: FloatArray, n: int, rng: np.random.Generator) -> FloatArray:
+        """Return the metric of one window of ``n`` rows for each row of shares, float64[D, K]."""
+        values = self.value(rng.multinomial(n, true))
+        return values + rng.uniform(-0.5, 0.5, len(values)) / n if self.is_share else values
 
 
 def column(metric: Metric, reference: NumericSummary | CategoricalSummary, bins: int) -> Resampled | None:

@@ -32,7 +32,7 @@ def distances(reference: IntArray, current: IntArray) -> FloatArray:
 
 
 def _information(p: FloatArray, middle: FloatArray) -> FloatArray:
-    ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+    ratio = np.divide(p, middle, out=np.ones_like(middle), where=p > 0)
     found: FloatArray = (p * np.log2(ratio)).sum(-1)
     return found
 
