@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -160,7 +159,7 @@ def task_data(
             new = ResidualSummary.lift(predictions, truths, center=center, unlabelled=missing)
             residuals = residuals.merge(new)
         return TaskData(spec.task, rng, residuals=residuals)
-    cells = _confusion(query.cells(part, [])[()])
+    cells = Confusion.counted(query.cells(part, [])[()])
     scores: dict[str, ScoreSummary] = {}
     if spec.task == "binary":
         score = targets.get("score")
@@ -229,7 +228,7 @@ def group_data(
         yield (
             name,
             GroupData(
-                _confusion(cells[attribute]),
+                Confusion.counted(cells[attribute]),
                 spec.positive_class,
                 rngs[attribute],
                 checks.min_group_size,
@@ -253,8 +252,3 @@ def _categorical(
     found = zip(values, counts, strict=True)
     names = frozen.categories if isinstance(frozen, CategoricalSummary) else categories_from(found)
     return CategoricalSummary.lift(values, counts, categories=names, missing=missing)
-
-
-def _confusion(rows: Sequence[tuple[Any, ...]]) -> Confusion:
-    groups, truths, predictions, counts, scored, sums = zip(*rows, strict=True) if rows else ((),) * 6
-    return Confusion.lift(groups, truths, predictions, counts, scored=scored, score_sums=sums)

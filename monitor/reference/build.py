@@ -20,6 +20,7 @@ from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.reference.data import Column, Reference
 from monitor.summaries import FloatArray
 from monitor.summaries.categorical import CategoricalSummary, categories_from
+from monitor.summaries.confusion import Confusion
 from monitor.summaries.numeric import CUT_LIMIT, NumericSummary, cuts_from, ordered
 from monitor.types import ModelSpec, WindowSpec
 
@@ -54,6 +55,7 @@ def build(query: WindowQuery, *, sample: int = SAMPLE_ROWS, id: str = "") -> Ref
         whole.targets,
         centroids,
         query.sample(Slice(), columns, k) if columns and k else None,
+        cells=whole.cells,
         segments=segments,
     )
     return found if id else found.named(found.content())
@@ -67,7 +69,7 @@ def shape(spec: ModelSpec) -> str:
 
 
 def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], limit: int) -> Reference:
-    """Return the columns and targets of a part of the rows."""
+    """Return the columns, targets and cells of a part of the rows."""
     spec = query.spec
     columns: dict[str, Column] = {}
     for name, kind in spec.features.items():
@@ -83,7 +85,16 @@ def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], lim
             stored = tuple(computed)
         for shown, source in zip(derived_names(name, kind), stored, strict=False):
             columns[shown] = _numeric(_of(query, source, part, computed), limit)
-    return Reference("", query.count(part), columns, _targets(query, part, limit))
+    targets = _targets(query, part, limit)
+    return Reference("", query.count(part), columns, targets, cells=_cells(query, part))
+
+
+def _cells(query: WindowQuery, part: Slice) -> dict[str, Confusion]:
+    """Return the cells of truth and prediction by sensitive attribute; those of everyone under ``""``."""
+    if query.spec.label_type == "DOUBLE":
+        return {}
+    counted = query.cells(part, query.spec.checks.sensitive)
+    return {"|".join(attribute): Confusion.counted(rows) for attribute, rows in counted.items()}
 
 
 def _targets(query: WindowQuery, part: Slice, limit: int) -> dict[str, Column]:

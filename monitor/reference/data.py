@@ -23,6 +23,7 @@ from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary
+from monitor.summaries.confusion import Confusion
 from monitor.summaries.error_model import ErrorModel
 from monitor.summaries.numeric import NumericSummary
 from monitor.types import Baseline, BaselineKey
@@ -79,11 +80,14 @@ class Reference:
         What estimates of performance without labels rest on; None where they are off.
     attributions
         What each feature added to the predictions of its rows, where they say so.
+    cells
+        Of a classification the cells of truth and prediction: of everyone (``""``), and by group of each
+        sensitive attribute or intersection (``sex|region``).
     baselines
         What each series is on the reference itself, for bounds that are relative to it.
     segments
-        ``plan=gold`` -> the profile of that segment's own rows: columns and targets alone. A segment of too
-        few rows has none.
+        ``plan=gold`` -> the profile of that segment's own rows: columns, targets and cells alone. A segment
+        of too few rows has none.
     """
 
     id: str
@@ -94,6 +98,7 @@ class Reference:
     sample: pa.Table | None = None
     learned: Learned | None = None
     attributions: AttributionSummary | None = None
+    cells: Mapping[str, Confusion] = field(default_factory=dict)
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
     segments: Mapping[str, Reference] = field(default_factory=dict)
 
@@ -134,6 +139,7 @@ class Reference:
             "sample": None if self.sample is None else to_text(self.sample),
             "learned": _encoded({"": self.learned} if self.learned else {}),
             "attributions": _encoded({"": self.attributions} if self.attributions else {}),
+            "cells": _encoded(self.cells),
             "baselines": [] if lazy else [[*key, *astuple(one)] for key, one in self.baselines.items()],
             "segments": {name: part._to_dict() for name, part in self.segments.items()},
         }
@@ -165,16 +171,19 @@ class Reference:
             sample=from_text(row["sample"]) if row["sample"] else None,
             learned=learned[0] if learned else None,
             attributions=attributions[0] if attributions else None,
+            cells={k: _decoded(one) for k, one in row.get("cells", {}).items()},
             baselines={tuple(one[:5]): Baseline(*one[5:]) for one in row["baselines"]},
             segments={k: cls._from_dict(part) for k, part in row["segments"].items()},
         )
 
 
-_SUMMARIES = (NumericSummary, CategoricalSummary, Calibrator, ErrorModel, AttributionSummary)
+_SUMMARIES = (NumericSummary, CategoricalSummary, Confusion, Calibrator, ErrorModel, AttributionSummary)
 _KINDS = {c.__name__: c for c in _SUMMARIES}
 
 
-def _encoded(summaries: Mapping[str, Column | Learned | AttributionSummary]) -> dict[str, list[str]]:
+def _encoded(
+    summaries: Mapping[str, Column | Learned | AttributionSummary | Confusion],
+) -> dict[str, list[str]]:
     return {k: [type(v).__name__, base64.b64encode(v.to_bytes()).decode()] for k, v in summaries.items()}
 
 

@@ -90,18 +90,18 @@ class Calibration:
 
     def _resampled(self, key: BaselineKey) -> Resampled | None:
         name, feature, attribute, group, segment = key
-        if segment:
+        metric, rows = find(name), self.reference.segments.get(segment) if segment else self.reference
+        if rows is None:
             return None
-        metric = find(name)
         if metric.subject == "column":
-            held = self.reference.columns if feature else self.reference.targets
+            held = rows.columns if feature else rows.targets
             found = held.get(feature or target_of(name))
             if found is None:
                 return None
             if name == "missing_ratio":
                 return resample.share(found.missing, found.rows)
             return resample.column(metric, found, self.spec.checks.bins)
-        cells = self.reference.cells.get(attribute or EVERYONE)
+        cells = rows.cells.get(attribute or EVERYONE)
         if cells is None:
             return None
         if metric.subject == "task":

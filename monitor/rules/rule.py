@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
 
-from monitor.rules.bounds import Bound, Derived, ReferenceSd, RelativeToReference
+from monitor.rules.bounds import Bound, Derived, FalseAlarms, ReferenceSd, RelativeToReference
 from monitor.types import ALL_VERSIONS, Result
 
 Series = tuple[str, str, str, str, str, str, str]
@@ -106,10 +106,10 @@ def watches(rule: AlertRule, series: Series) -> bool:
 
 
 def needs_baselines(rule: AlertRule) -> bool:
-    """Tell whether a bound of the rule is relative to what its series is on the reference."""
+    """Tell whether a bound of the rule may rest on what its series is on the reference."""
     bounds = (rule.above, rule.below, rule.outside, rule.clear)
     several = (one for bound in bounds for one in (bound if isinstance(bound, tuple) else (bound,)))
-    return any(isinstance(one, ReferenceSd | RelativeToReference) for one in several)
+    return any(isinstance(one, ReferenceSd | RelativeToReference | FalseAlarms) for one in several)
 
 
 def chosen(selector: Selector, text: str) -> bool:

@@ -83,6 +83,12 @@ class Confusion:
             sums[g] += int(score_sums[row]) if score_sums is not None else 0
         return cls(names, found, labelled, unlabelled, tuple(n_scored), tuple(sums))
 
+    @classmethod
+    def counted(cls, rows: Sequence[tuple[Any, ...]]) -> Self:
+        """Build the cells from rows (group, truth, prediction, count, scored, score sum)."""
+        groups, truths, predictions, counts, scored, sums = zip(*rows, strict=True) if rows else ((),) * 6
+        return cls.lift(groups, truths, predictions, counts, scored=scored, score_sums=sums)
+
     @property
     def labelled(self) -> int:
         """Rows with a label."""
