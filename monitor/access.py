@@ -10,11 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from monitor.actions.samples import samples
 from monitor.actions.webhook import send
-from monitor.build import Plan, endpoints, monitored
+from monitor.build import Plan, monitored
 from monitor.config import Config
+from monitor.config.action_checks import message_types
+from monitor.deliveries import endpoints, renderer
 from monitor.errors import ConfigError, StoreError
+from monitor.remote import ask_daemon
 from monitor.store.landing import land
+from monitor.store.outbox import listed as outbox_listed
+from monitor.store.outbox import retry
+from monitor.store.outbox import to_json as outbox_json
 from monitor.store.quarantine import listed, taken
 from monitor.store.results import read_results
 from monitor.store.store import Cursor, Store
@@ -57,7 +64,7 @@ def stored_results(config: Config, *, model: str | None, metric: str | None) -> 
         if "in use" not in str(error):
             raise
         wanted = {"model": model, "metric": metric, "limit": "10000"}
-        rows = _ask_daemon(config, "results", {k: v for k, v in wanted.items() if v}, error)["results"]
+        rows = ask_daemon(config, "/api/v1/results", {k: v for k, v in wanted.items() if v}, error)["results"]
         return sorted(rows, key=lambda row: (row["model"], row["window_start"]))
 
 
@@ -70,21 +77,37 @@ def refused_records(config: Config, *, reason: str | None, limit: int) -> list[d
     except StoreError as error:
         if "in use" not in str(error):
             raise
-        rows = list(_ask_daemon(config, "quarantine", {"limit": str(limit)}, error)["quarantine"])
+        rows = list(ask_daemon(config, "/api/v1/quarantine", {"limit": str(limit)}, error)["quarantine"])
         return [row for row in rows if reason in (None, row["reason"])]
 
 
-def _ask_daemon(config: Config, what: str, parameters: dict[str, str], reason: StoreError) -> Any:
-    import httpx
-
-    scheme = "https" if config.server.tls else "http"
-    url = f"{scheme}://{config.server.listen}/api/v1/{what}"
+def outbox_rows(config: Config, *, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """Return the newest messages of the outbox, oldest first, from the daemon's API when it runs."""
     try:
-        answer = httpx.get(url, params=parameters, timeout=10.0, trust_env=False)
-        answer.raise_for_status()
-        return answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise StoreError(f"{reason}; and the daemon does not answer at {url}: {error}") from None
+        with opened(config) as (_, cursor):
+            rows = outbox_json(outbox_listed(cursor, state=state, limit=limit))
+    except StoreError as error:
+        if "in use" not in str(error):
+            raise
+        wanted = {"limit": str(limit)} | ({"state": state} if state else {})
+        rows = ask_daemon(config, "/api/v1/outbox", wanted, error)["outbox"]
+    known = endpoints(config)
+    for row in rows:
+        if row["action"] not in known and row["state"] == "pending":
+            row["last_error"] = f"no action {row['action']!r} is configured"
+    return rows
+
+
+def retry_messages(config: Config, *, id: str | None, action: str | None) -> int:
+    """Make dead and disabled messages due again, through the daemon when it runs; return how many."""
+    try:
+        with opened(config) as (store, cursor):
+            return retry(store, cursor, time.time_ns() // 1000, id=id, action=action)
+    except StoreError as error:
+        if "in use" not in str(error):
+            raise
+        wanted = {name: text for name, text in (("id", id), ("action", action)) if text}
+        return int(ask_daemon(config, "/-/webhook/retry", wanted, error, method="POST")["due_again"])
 
 
 def retry_refused(plan: Plan, *, reason: str | None) -> tuple[int, int, int]:
@@ -112,11 +135,26 @@ def retry_refused(plan: Plan, *, reason: str | None) -> tuple[int, int, int]:
     return landed, refused, cut
 
 
-def send_test(config: Config, action: str) -> str:
-    """Send one signed test message; return what came of it in a sentence."""
-    known = endpoints(config)
-    if action not in known:
-        raise ConfigError([f"unknown action {action!r}; configured are {', '.join(known) or 'none'}"])
-    message_id, body = f"msg_{secrets.token_hex(16)}", b'{"type":"model_monitor.test","data":{}}'
-    attempt = send(known[action], message_id, body, now_us=time.time_ns() // 1000)
-    return f"{message_id}: {attempt.outcome}" + (f" ({attempt.error})" if attempt.error else "")
+def send_test(config: Config, action: str) -> list[str]:
+    """Send a test message to each endpoint of an action; return what came of it in sentences.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such action.
+    ActionError
+        When its template fails on the test message.
+    """
+    if action not in config.actions:
+        known = ", ".join(config.actions) or "none"
+        raise ConfigError([f"unknown action {action!r}; configured are {known}"])
+    now_us, render = time.time_ns() // 1000, renderer(config, config.actions[action])
+    told = []
+    for name, endpoint in endpoints(config).items():
+        if name.partition("/")[0] == action:
+            message_id = f"msg_{secrets.token_hex(16)}"
+            body = render(message_id, samples(message_types(config, action)[0], at_us=now_us)[0])
+            attempt = send(endpoint, message_id, body, now_us=now_us)
+            why = f" ({attempt.error})" if attempt.error else ""
+            told.append(f"{message_id} to {name}: {attempt.outcome}{why}")
+    return told

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from monitor.access import opened, refused_records, retry_refused, send_test
+from monitor.access import opened, outbox_rows, refused_records, retry_messages, retry_refused, send_test
 from monitor.build import plan
 from monitor.config import load
-from monitor.console import print_rows
-from monitor.errors import MonitorError
-from monitor.store.outbox import listed, retry
+from monitor.console import Format, print_rows
+from monitor.errors import ConfigError, MonitorError
+from monitor.store.outbox import STATES
 from monitor.store.quarantine import payload, purge
-from monitor.time import to_rfc3339
 
 quarantine = typer.Typer(help="Refused records: list, show, try again, purge.", no_args_is_help=True)
 webhook = typer.Typer(help="The outbox of webhooks: list, retry, test.", no_args_is_help=True)
@@ -56,28 +54,32 @@ def quarantine_purge(config: ConfigOption, reason: Reason = None) -> None:
 
 
 @webhook.command("list")
-def webhook_list(config: ConfigOption) -> None:
-    """List the outbox (the daemon must be stopped)."""
-    with opened(load(config)) as (_, cursor):
-        rows = [
-            {k.removesuffix("_us"): to_rfc3339(v) if k.endswith("_us") else v for k, v in row.items()}
-            for row in listed(cursor)
-        ]
-    print_rows(rows)
+def webhook_list(
+    config: ConfigOption,
+    state: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(STATES)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most messages.")] = 1_000,
+    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
+) -> None:
+    """List the newest messages, oldest first; asks the daemon when it holds the store."""
+    if state not in (None, *STATES):
+        raise ConfigError([f"--state: unknown state {state!r}; allowed: {', '.join(STATES)}"])
+    print_rows(outbox_rows(load(config), state=state, limit=limit), format)
 
 
 @webhook.command("retry")
 def webhook_retry(
-    config: ConfigOption, id: Annotated[str | None, typer.Option("--id", help="Only this message.")] = None
+    config: ConfigOption,
+    id: Annotated[str | None, typer.Option("--id", help="Only this message.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only messages to this action.")] = None,
 ) -> None:
-    """Make dead and disabled messages due again (the daemon must be stopped)."""
-    with opened(load(config)) as (store, cursor):
-        typer.echo(f"{retry(store, cursor, id, time.time_ns() // 1000)} due again")
+    """Make dead and disabled messages due again, through the daemon when it holds the store."""
+    typer.echo(f"{retry_messages(load(config), id=id, action=action)} due again")
 
 
 @webhook.command("test")
 def webhook_test(
     config: ConfigOption, action: Annotated[str, typer.Argument(help="Name of the action.")]
 ) -> None:
-    """Send one signed test message to an action, now."""
-    typer.echo(send_test(load(config), action))
+    """Send a made-up message to an action, now; one with a template starts what it would start."""
+    for sentence in send_test(load(config), action):
+        typer.echo(sentence)

@@ -10,9 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from monitor import config as cfg
-from monitor.actions.webhook import Endpoint
 from monitor.alerting import alert_rules, silence_rules
 from monitor.cycle import Monitored
+from monitor.deliveries import notices
 from monitor.errors import ConfigError, MonitorError
 from monitor.explainer import deadline_s, open_explainer
 from monitor.reference.data import Reference
@@ -71,22 +71,23 @@ def plan(config: cfg.Config) -> Plan:
 
 def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
     """Register the models with the store and return what their turns need."""
-    models = zip(the_plan.config.models, the_plan.specs, strict=True)
-    return [
-        Monitored(
+    found = []
+    for model, spec in zip(the_plan.config.models, the_plan.specs, strict=True):
+        rules = alert_rules(model, spec)
+        one = Monitored(
             spec=spec,
             model=store.register(spec),
-            reference=_remembered(store, spec, the_plan.references[spec.name], alert_rules(model, spec)),
-            alerts=alert_rules(model, spec),
+            reference=_remembered(store, spec, the_plan.references[spec.name], rules),
+            alerts=rules,
             silences=silence_rules(the_plan.config.silences),
             retrain=retrain_rule(model),
             has_feedback=model.feedback is not None,
-            config_hash=the_plan.config.hash,
+            notices=notices(the_plan.config, model, rules),
             explainer=open_explainer(model, spec, the_plan.references[spec.name]),
             explain_deadline_s=deadline_s(model),
         )
-        for model, spec in models
-    ]
+        found.append(one)
+    return found
 
 
 def _remembered(
@@ -154,26 +155,6 @@ def kafka_settings(settings: cfg.KafkaSource) -> KafkaSettings:
         group_id=settings.group_id or "",
         security=security,
         extra=settings.extra,
-    )
-
-
-def endpoints(config: cfg.Config) -> dict[str, Endpoint]:
-    """Return the webhook endpoints by action name."""
-    return {name: _endpoint(name, action) for name, action in config.actions.items()}
-
-
-def _endpoint(name: str, action: cfg.WebhookAction) -> Endpoint:
-    timeout_s = action.timeout / 1e6
-    return Endpoint(
-        name,
-        action.url,
-        lambda: [secret.reveal() for secret in action.secrets],
-        allow=action.allow_hosts,
-        ca_file=str(action.ca_file) if action.ca_file else None,
-        headers=lambda: {name: secret.reveal() for name, secret in action.headers.items()},
-        connect_timeout_s=min(5.0, timeout_s),
-        read_timeout_s=min(10.0, timeout_s),
-        total_timeout_s=timeout_s,
     )
 
 

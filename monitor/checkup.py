@@ -7,7 +7,8 @@ from pathlib import Path
 
 from monitor import config as cfg
 from monitor.actions.signing import parse_secret
-from monitor.build import Plan, endpoints, matching_files, open_source, plan
+from monitor.build import Plan, matching_files, open_source, plan
+from monitor.deliveries import endpoints
 from monitor.errors import MonitorError
 from monitor.explainer import deadline_s, open_explainer
 

@@ -4,7 +4,7 @@ The daemon turns it with the clock, the replay with simulated time; both pass th
 follows from the same events at the same moment is the same.
 
 Commit order of one window, all in one transaction: its results, its row in ``windows`` (which cleans it),
-alert states, transitions, retrain state, and the outbox rows of a decision to retrain.
+alert states, transitions, retrain state, and the outbox rows of alerts and of a decision to retrain.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from monitor.actions.payload import message_id, retrain_body
+from monitor.actions.payload import retrain_message
 from monitor.decode.derived import monitored_names
 from monitor.engine.duckdb import WindowQuery
 from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.explain import Explainer
 from monitor.explaining import DEADLINE_S, Explanation, explain_window
+from monitor.notices import Notices
 from monitor.reference.profile import Reference
 from monitor.rules.alerts import announce, evaluate_rules
 from monitor.rules.calibrate import frame
@@ -26,7 +27,6 @@ from monitor.rules.rule import AlertRule, Series, watches
 from monitor.rules.silences import Silence, silenced
 from monitor.rules.state import AlertState, firing
 from monitor.store.explained import write_explained
-from monitor.store.outbox import enqueue
 from monitor.store.results import (
     WindowRow,
     dirty_windows,
@@ -50,8 +50,8 @@ from monitor.types import ModelSpec, Result, Transition, Window
 class Monitored:
     """One model with everything its turn needs.
 
-    ``has_feedback``: labels are to be expected. ``config_hash`` goes into the evidence of a request.
-    ``explainer``: what explains the model, with ``explain_deadline_s`` for each request.
+    ``has_feedback``: labels are to be expected. ``explainer``: what explains the model, with
+    ``explain_deadline_s`` for each request.
     """
 
     spec: ModelSpec
@@ -61,7 +61,7 @@ class Monitored:
     silences: tuple[Silence, ...] = ()
     retrain: RetrainRule | None = None
     has_feedback: bool = False
-    config_hash: str = ""
+    notices: Notices = Notices()  # noqa: RUF009 - frozen
     explainer: Explainer | None = None
     explain_deadline_s: float = DEADLINE_S
 
@@ -94,16 +94,8 @@ class Cycle:
         self.store, self.cursor, self.monitored = store, cursor, monitored
         self.frame = frame(monitored.reference, monitored.spec)
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
-        model = monitored.model
-        states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", model)]
-        rules = {rule.name: rule for rule in monitored.alerts}
-        columns = {"", *monitored_names(monitored.spec.features)}
-        self.states: dict[tuple[str, Series], AlertState] = {
-            (s.alert, s.series): s
-            for s in states
-            if s.alert in rules and watches(rules[s.alert], s.series) and s.series[3] in columns
-        }
-        retrain = read_states(cursor, "retrain_states", model)
+        self.states = stored_states(cursor, monitored)
+        retrain = read_states(cursor, "retrain_states", monitored.model)
         self.retrain = RetrainState.from_json(retrain[0]) if retrain else RetrainState()
 
     def settle(self) -> Settled:
@@ -235,21 +227,36 @@ class Cycle:
             evidence = sorted(
                 results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series)
             )
-            body = retrain_body(
+            message = retrain_message(
                 decision,
                 watched,
                 evidence=[r for r in evidence if r.state == "ok"],
                 reference_id=monitored.reference.id if monitored.reference else None,
-                config_hash=monitored.config_hash,
+                config_hash=monitored.notices.config_hash,
             )
             for action in monitored.retrain.actions:
-                enqueue(
-                    cursor, id=message_id(decision.id, action), model=decision.model, rule=decision.rule,
-                    action=action, body=body, now_us=now_us,
+                monitored.notices.tell(
+                    cursor, message, action=action, id=decision.id, rule=decision.rule, now_us=now_us,
+                    again=False,
                 )  # fmt: skip
+        monitored.notices.tell_transitions(
+            cursor, monitored.alerts, transitions, self.states, states, now_us=now_us
+        )
         write_transitions(cursor, monitored.model, bodies, now_us)
         if retrain != self.retrain:
             write_retrain_state(cursor, monitored.model, retrain.to_json())
+
+
+def stored_states(cursor: Cursor, monitored: Monitored) -> dict[tuple[str, Series], AlertState]:
+    """Return the stored states of a model's alerts, of those that are still configured and can change."""
+    rules = {rule.name: rule for rule in monitored.alerts}
+    columns = {"", *monitored_names(monitored.spec.features)}
+    states = [AlertState.from_json(row) for row in read_states(cursor, "alert_states", monitored.model)]
+    return {
+        (s.alert, s.series): s
+        for s in states
+        if s.alert in rules and watches(rules[s.alert], s.series) and s.series[3] in columns
+    }
 
 
 def decision_json(one: Decision) -> dict[str, object]:

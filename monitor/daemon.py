@@ -12,31 +12,29 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
-from typing import TypeVar
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from monitor.actions import OutboxRow
-from monitor.actions.relay import Relay
+from monitor.actions.relay import REPEAT, Pace, Relay
 from monitor.actions.webhook import Attempt
-from monitor.build import Plan, endpoints, monitored, open_source
+from monitor.build import Plan, monitored, open_source
+from monitor.deliveries import Standing, endpoints
 from monitor.errors import ConfigError, MonitorError
 from monitor.ingest import Ingest
 from monitor.store.landing import LandReport
 from monitor.store.outbox import StoredOutbox
-from monitor.store.quarantine import listed
-from monitor.store.results import read_results
-from monitor.store.store import Cursor, Store
+from monitor.store.store import Store
+from monitor.stored import StoreBackend
 from monitor.systemd import notify, reloading, watchdog_interval_s
 from monitor.time import Clock, SystemClock
-from monitor.types import Result
 from monitor.web.app import create_app
-from monitor.web.backend import Health, ResultsQuery
+from monitor.web.backend import Health
 from monitor.web.server import Server
-from monitor.web.snapshot import Current, QuarantineView, Snapshot
+from monitor.web.snapshot import Current, Snapshot
 from monitor.web.telemetry import Telemetry
 from monitor.web.tls import Tls
 from monitor.worker import Worker
@@ -45,11 +43,10 @@ log = logging.getLogger(__name__)
 
 STALL_S = 120.0
 REFUSALS_EVERY_S = 60.0  # how often the log says that records are refused
-T = TypeVar("T")
 RESTART_ONLY = ("store", "server", "scheduler", "log")
 
 
-class Daemon:
+class Daemon(StoreBackend):
     """The monitor as a running process; it is also the web layer's backend.
 
     Parameters
@@ -60,6 +57,8 @@ class Daemon:
         Reads the configuration again, for a reload; raises ``ConfigError``.
     clock
         The time.
+    pace
+        The webhook relay's waiting times.
 
     Raises
     ------
@@ -67,7 +66,14 @@ class Daemon:
         When the store or the address cannot be had.
     """
 
-    def __init__(self, the_plan: Plan, read_plan: Callable[[], Plan], *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        the_plan: Plan,
+        read_plan: Callable[[], Plan],
+        *,
+        clock: Clock | None = None,
+        pace: Pace = Pace(),  # noqa: B008 - frozen
+    ) -> None:
         self.plan, self._read_plan = the_plan, read_plan
         self.clock: Clock = clock or SystemClock()
         config = the_plan.config
@@ -80,6 +86,7 @@ class Daemon:
             config.store.path, memory_limit_bytes=config.store.memory_limit, threads=config.store.threads
         )
         self.ingests: dict[str, Ingest] = {}
+        self.standing = Standing(self.store.cursor, config)
         self.worker = self._build()
         tls = config.server.tls
         app = create_app(self, budget=config.server.series_budget)
@@ -95,6 +102,8 @@ class Daemon:
             self.clock,
             random.Random(),
             self._attempted,
+            standing=self.standing,
+            pace=pace,
         )
         self._warm: Callable[[], None] = app.state.exposition.warm
         self.worker.published = self._warm
@@ -164,6 +173,7 @@ class Daemon:
     def _build(self) -> Worker:
         config = self.plan.config
         models = monitored(self.plan, self.store)
+        self.standing.use(config, models)
         self.telemetry.declare([one.spec.name for one in models])
         self.telemetry.config_loaded(self.clock.now_us())
         self.ingests = {
@@ -205,7 +215,8 @@ class Daemon:
 
     def _attempted(self, row: OutboxRow, attempt: Attempt) -> None:
         self.telemetry.webhook_attempts.labels(row.action, attempt.outcome).inc()
-        said = log.info if attempt.outcome == "delivered" else log.warning
+        fine = log.debug if row.id == REPEAT else log.info
+        said = fine if attempt.outcome == "delivered" else log.warning
         said(
             "webhook %s to %s: %s%s",
             row.id,
@@ -280,34 +291,3 @@ class Daemon:
             self.relay.endpoints = endpoints(self.plan.config)
             for ingest in self.ingests.values():
                 ingest.start()
-
-    def results(self, query: ResultsQuery) -> list[Result]:
-        tests, values = ["true"], []
-        for name, column in _COLUMNS.items():
-            if (want := getattr(query, name)) is not None:
-                tests.append(f"coalesce({column}, '') = ?")
-                values.append(want)
-        if query.window_start_us is not None:
-            tests.append("start_us = ?")
-            values.append(query.window_start_us)
-        tail = (
-            f'ORDER BY start_us DESC, metric, feature, attribute, "group", segment LIMIT {int(query.limit)}'
-        )
-        return self._with_cursor(lambda c: read_results(c, " AND ".join(tests), values, tail=tail))
-
-    def quarantine(self, limit: int) -> Sequence[QuarantineView]:
-        rows = self._with_cursor(lambda c: listed(c, limit=limit))
-        return [QuarantineView(**{k: v for k, v in row.items() if k != "seq"}) for row in rows]
-
-    def _with_cursor(self, ask: Callable[[Cursor], T]) -> T:
-        cursor = self.store.cursor()
-        try:
-            return ask(cursor)
-        finally:
-            cursor.close()
-
-
-_COLUMNS = {
-    "model": "name", "version": "version", "metric": "metric", "feature": "feature", "attribute": "attribute",
-    "group": '"group"', "segment": "segment",
-}  # fmt: skip

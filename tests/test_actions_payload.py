@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
-from monitor.actions.payload import message_id, retrain_body
+from monitor.actions.payload import canonical, message_id, retrain_message
 from monitor.actions.signing import new_secret, parse_secret, sign, verify
 from monitor.errors import ActionError
 from monitor.rules.retrain import Decision
@@ -35,7 +35,9 @@ PSI = Result("credit", "*", WINDOW, "psi", "ok", 0.31, "income", n=4_000, detail
 
 
 def body(firing: list[AlertState], evidence: list[Result], decision: Decision = DECISION) -> bytes:
-    return retrain_body(decision, firing, evidence=evidence, reference_id="ref-1", config_hash="abc")
+    return canonical(
+        retrain_message(decision, firing, evidence=evidence, reference_id="ref-1", config_hash="abc")
+    )
 
 
 def test_the_body_says_why_with_numbers_and_evidence() -> None:

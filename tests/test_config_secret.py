@@ -39,7 +39,7 @@ actions:
     url: https://user:url-password@ci.example/hook?token=url-token
     secret: ["${{HOOK}}"]
     secret_env: [HOOK]
-    headers: {{Authorization: header-token}}
+    headers: {{X-Token: header-token}}
 """
     text = text.replace(
         '"localhost:9092"',
@@ -51,7 +51,7 @@ actions:
     assert isinstance(source, KafkaSource) and source.security.sasl_password is not None
     assert source.security.sasl_password.reveal() == "kafka-password"
     assert [s.reveal() for s in action.secrets] == [SECRET, SECRET]
-    assert action.headers["Authorization"].reveal() == "header-token"
+    assert action.headers["X-Token"].reveal() == "header-token"
     assert config.server.users["me"].reveal() == hashed
     shown = everything_shown(config)
     hidden = (SECRET, hashed, "url-password", "url-token", "header-token", "kafka-password")
@@ -98,9 +98,9 @@ actions:
     assert [one.partition(":")[0] for one in found] == [
         "6 server.basic_auth_users.me",
         "8 actions.a.url",
+        "8 actions.a.headers",
         "8 actions.a.secret[0]",
         "8 actions.a.secret_env",
-        "8 actions.a.headers",
         "9 actions.b.url",
         "9 actions.b.headers.X",
     ]

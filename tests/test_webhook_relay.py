@@ -6,7 +6,8 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 from webhook_peer import NOW_US, SECRET, Peer, assert_signed, closed_port, endpoint, hang, reply, serving
 
 from monitor.actions import OutboxRow
+from monitor.actions.breaker import OPEN_AFTER
 from monitor.actions.memory import MemoryOutbox
-from monitor.actions.relay import OPEN_AFTER, SCHEDULE_US, Relay
+from monitor.actions.relay import REPEAT, SCHEDULE_US, Pace, Relay
 from monitor.actions.webhook import Attempt, Endpoint
 from monitor.time import HOUR_US, MINUTE_US, SECOND_US, ManualClock
 
@@ -108,12 +110,19 @@ def test_retry_after_holds_the_message_back(peer: Peer, value: str) -> None:
     assert desk.outbox.pending() == 0
 
 
-def test_a_refused_message_is_dead_and_the_next_one_goes_out(peer: Peer) -> None:
-    desk = Desk([row(1), row(2)], pipeline=endpoint(peer.port))
-    peer.script = reply(422)
+def test_an_endpoint_that_names_a_time_is_left_alone_until_then_by_every_message(peer: Peer) -> None:
+    desk = Desk([row(1, model=m) for m in ("a", "b")], pipeline=endpoint(peer.port))
+    peer.script = reply(429, retry_after="60")
     assert desk.round() == 1
     peer.script = reply(200)
-    assert desk.round() == 1
+    assert desk.round(after_s=59) == 0
+    assert desk.round(after_s=2) == 2
+
+
+def test_a_refused_message_is_dead_and_the_next_one_goes_out(peer: Peer) -> None:
+    desk = Desk([row(1), row(2)], pipeline=endpoint(peer.port))
+    peer.script = lambda handler: reply(422 if len(peer.requests) == 1 else 200)(handler)
+    assert desk.round() == 2
     assert list(desk.outbox.states.values()) == ["dead", "delivered"]
     desk.outbox.retry("msg_pipeline_credit_1", desk.clock.now_us())
     assert desk.round() == 1
@@ -162,9 +171,7 @@ def test_an_open_breaker_lets_one_probe_through_a_minute_and_drops_nothing(peer:
     for _ in range(50):
         desk.round()
     assert len(peer.requests) == OPEN_AFTER
-    untouched = [r for r in desk.outbox.rows.values() if r.attempts == 0]
-    assert len(untouched) == 15
-    assert {r.next_attempt_us - NOW_US for r in untouched} == {MINUTE_US}
+    assert sum(r.attempts == 0 for r in desk.outbox.rows.values()) == 15
     for minute in range(1, 4):
         desk.clock.advance(60)
         while desk.round():
@@ -208,10 +215,9 @@ def test_a_hanging_endpoint_delays_the_others_by_its_deadline_at_most(peer: Peer
     assert took_s < 2.0  # ten hanging ones after another would take 3 s
 
 
-def test_a_message_to_an_unknown_action_is_kept_and_named() -> None:
+def test_a_message_to_an_unknown_action_is_kept_as_it_is() -> None:
     desk = Desk([row(1)], pager=endpoint(closed_port()))
     assert desk.round() == 0
-    assert desk.only().last_error == "no action 'pipeline' is configured; configured are ['pager']"
     assert (desk.only().attempts, desk.outbox.pending()) == (0, 1)
 
 
@@ -276,21 +282,26 @@ def test_many_messages_through_a_faulty_receiver_are_all_delivered_and_verify(pe
 
 
 def test_the_loop_survives_a_failing_store_and_stops_when_told(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("monitor.actions.relay.POLL_S", 0.01)
 
     class Failing(MemoryOutbox):
         failures = 2
 
-        def due(self, now_us: int, limit: int) -> list[OutboxRow]:
+        def due(self, now_us: int, limit: int, actions: Collection[str]) -> list[OutboxRow]:
             if self.failures:
                 self.failures -= 1
                 raise OSError("disk is full")
-            return super().due(now_us, limit)
+            return super().due(now_us, limit, actions)
 
     outbox, stop = Failing([row(1), row(2)]), threading.Event()
-    relay = Relay(outbox, {"pipeline": endpoint(peer.port)}, ManualClock(NOW_US), random.Random(1))
+    relay = Relay(
+        outbox,
+        {"pipeline": endpoint(peer.port)},
+        ManualClock(NOW_US),
+        random.Random(1),
+        pace=Pace(poll_s=0.01),
+    )
     thread = threading.Thread(target=relay.run, args=(stop,))
     thread.start()
     until_s = time.monotonic() + 5
@@ -302,3 +313,50 @@ def test_the_loop_survives_a_failing_store_and_stops_when_told(
     assert set(outbox.states.values()) == {"delivered"}
     assert [r.levelname for r in caplog.records] == ["ERROR", "ERROR"]
     assert SECRET not in caplog.text
+
+
+def standing(*bodies: bytes) -> Callable[[str, int], list[bytes]]:
+    return lambda name, now_us: list(bodies)
+
+
+def repeating(peer: Peer, rows: list[OutboxRow], *bodies: bytes) -> Desk:
+    """Return a desk whose endpoint ``am`` wants what stands every minute."""
+    desk = Desk(rows)
+    ends = {"am": replace(endpoint(peer.port), name="am", repeat_every_us=MINUTE_US)}
+    desk.relay = Relay(
+        desk.outbox, ends, desk.clock, random.Random(7), desk.saw, standing=standing(*bodies)
+    )  # fmt: skip
+    return desk
+
+
+def test_what_stands_is_posted_at_once_and_again_every_minute_and_fills_no_outbox(peer: Peer) -> None:
+    desk = repeating(peer, [], b"[1]", b"[2]")
+    counts = [desk.round()] + [desk.round(after_s=30) for _ in range(4)]
+    assert counts == [2, 0, 2, 0, 2]
+    assert [body for _, _, body in peer.requests] == [b"[1]", b"[2]"] * 3
+    assert (desk.outbox.rows, desk.outbox.marks) == ({}, [])
+    assert {id for id, _ in desk.attempts} == {REPEAT}
+
+
+def test_what_stands_is_said_before_what_has_changed_since_it_was_read(peer: Peer) -> None:
+    desk = repeating(peer, [row(1, action="am")], b"[]")
+    assert desk.round() == 2
+    assert [headers["webhook-id"] for _, headers, _ in peer.requests] == [REPEAT, "msg_am_credit_1"]
+
+
+def test_a_repeat_that_fails_is_not_kept_and_holds_the_endpoints_messages_back(peer: Peer) -> None:
+    desk = repeating(peer, [row(1, action="am")], b"[1]", b"[2]")
+    peer.script = reply(503)
+    assert desk.round() == 1
+    peer.script = reply(200)
+    assert desk.round() == 1  # the message; the next repeat is a minute away
+    assert desk.round(after_s=60) == 2
+    assert [outcome for _, outcome in desk.outbox.marks] == ["delivered"]
+
+
+def test_an_open_breaker_is_probed_by_repeats_once_a_minute(peer: Peer) -> None:
+    desk = repeating(peer, [], b"[1]", b"[2]")
+    peer.script = reply(503)
+    for _ in range(OPEN_AFTER):
+        desk.round(after_s=60)
+    assert [desk.round(after_s=20) for _ in range(6)] == [0, 0, 1, 0, 0, 1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
@@ -187,6 +189,38 @@ def test_further_headers_are_sent_but_never_replace_our_own(peer: Peer) -> None:
     headers = peer.requests[0][1]
     assert headers["authorization"] == "Bearer t0ken"
     assert (headers["webhook-id"], headers["content-type"]) == ("msg_1", "application/json")
+
+
+def test_an_api_that_knows_no_signatures_gets_none_by_the_method_and_type_it_wants(peer: Peer) -> None:
+    attempt = post(peer, signed=False, method="PUT", content_type="text/plain")
+    assert attempt.outcome == "delivered"
+    [(_, headers, body)] = peer.requests
+    assert peer.methods == ["PUT"]
+    assert (headers["content-type"], body) == ("text/plain", BODY)
+    assert not [name for name in headers if name.startswith("webhook-")]
+
+
+def test_a_status_that_is_accepted_means_delivered(peer: Peer) -> None:
+    peer.script = reply(409)
+    assert post(peer).outcome == "dead"
+    assert post(peer, accepted=frozenset({409})).outcome == "delivered"
+
+
+def test_a_body_that_would_unpack_to_gigabytes_is_not_unpacked(peer: Peer) -> None:
+    bomb = gzip.compress(bytes(50 * 2**20))  # 50 KB
+
+    def packed(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("content-encoding", "gzip")
+        handler.send_header("content-length", str(len(bomb)))
+        handler.end_headers()
+        handler.wfile.write(bomb)
+
+    peer.script = packed
+    tracemalloc.start()
+    assert post(peer).outcome == "delivered"
+    assert tracemalloc.get_traced_memory()[1] < 5 * 2**20
+    tracemalloc.stop()
 
 
 def test_user_info_becomes_basic_auth_and_stays_out_of_texts(peer: Peer) -> None:

@@ -109,6 +109,13 @@ class MemoryBackend:
         row = QuarantineView(END, "credit", "not_json", "line 1: expected a value", "events", "t", "0", 41, 9)
         return [row][:limit]
 
+    def outbox(self, state: str | None, limit: int) -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = [{"id": f"msg_{s}", "state": s} for s in ("delivered", "dead")]
+        return [row for row in rows if state in (None, row["state"])][-limit:]
+
+    def retry_messages(self, id: str | None, action: str | None) -> int:
+        return sum(row["id"] == (id or row["id"]) for row in self.outbox("dead", 10))
+
 
 @contextmanager
 def serving(backend: MemoryBackend, **options: object) -> Iterator[Server]:

@@ -30,17 +30,21 @@ class Peer:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        self.methods: list[str] = []
         self.script: Script = reply(200)
         peer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                peer.methods.append(self.command)
                 peer.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
                 try:
                     peer.script(self)
                 except OSError:  # the sender had enough
                     self.close_connection = True
+
+            do_PUT = do_POST  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
                 return

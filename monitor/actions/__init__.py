@@ -7,7 +7,7 @@ id and body, so receivers that remember ids act once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -33,9 +33,9 @@ class Outbox(Protocol):
     """The queue of messages, kept in the store.
 
     Order
-        The rows of one (action, model, rule) are delivered in the order they were made: only the oldest
-        undelivered one of each is ever due. ``dead`` rows do not hold up the next; they stay for people to
-        look at and to retry.
+        The rows of one (action, model, rule) are delivered in the order they were made: a row is due only
+        when every undelivered one before it is. ``dead`` rows do not hold up the next; they stay for people
+        to look at and to retry.
     Disabling
         A row marked ``disabled`` (its endpoint answered 410) stays, and no row of its action is due until
         somebody retries it.
@@ -43,8 +43,11 @@ class Outbox(Protocol):
         All methods are called from the relay's one thread.
     """
 
-    def due(self, now_us: int, limit: int) -> Sequence[OutboxRow]:
-        """Return up to ``limit`` rows with ``next_attempt_us <= now_us``, longest due first, see *Order*."""
+    def due(self, now_us: int, limit: int, actions: Collection[str]) -> Sequence[OutboxRow]:
+        """Return up to ``limit`` rows of each of these actions that may be sent now, longest due first.
+
+        Whoever sends them must not go on with an (action, model, rule) of which one failed, see *Order*.
+        """
 
     def mark(
         self, row_id: str, *, outcome: Outcome, next_attempt_us: int, attempts: int, error: str, at_us: int

@@ -19,9 +19,16 @@ Resolve = Callable[[str, int, float], Sequence[str]]  # host, port, timeout in s
 # Cloud metadata services hand out credentials; no host *name* on an allow list opens them.
 METADATA = frozenset(
     ipaddress.ip_address(a)
-    for a in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254")
+    for a in (
+        *("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+        *("fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe"),
+    )
 )
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Prefixes whose last 32 bits are an IPv4 address: NAT64 (RFC 6052), translated (2765), compatible (4291).
+_WRAPPING = tuple(ipaddress.IPv6Network(n) for n in ("64:ff9b::/96", "::ffff:0:0:0/96", "::/96"))
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that has been given out of IPv6
+# What ``is_global`` of some Python versions lets pass: protocol assignments, 6to4 relays, documentation.
+_RESERVED = tuple(ipaddress.ip_network(n) for n in ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20"))
 
 
 def resolve_host(host: str, port: int, timeout_s: float) -> list[str]:
@@ -87,11 +94,11 @@ def check_addresses(host: str, addresses: Sequence[str], allow: Collection[str])
     if not addresses:
         raise ActionError(f"{host}: has no address")
     for text in addresses:
-        address = _effective(ipaddress.ip_address(text))
+        address = _effective(ipaddress.ip_address(text.partition("%")[0]))
         allowed = (
             _in_networks(address, allow)
             or (address not in METADATA and is_listed(host, allow))
-            or (address not in METADATA and address.is_global and not address.is_multicast)
+            or (address not in METADATA and _is_public(address))
             or (address.is_loopback and is_loopback_name(host))
         )
         if not allowed:
@@ -105,13 +112,19 @@ def _entry(host: str, address: Address) -> str:
     return str(address) if address in METADATA else host
 
 
+def _is_public(address: Address) -> bool:
+    if not address.is_global or address.is_multicast or any(address in network for network in _RESERVED):
+        return False
+    return isinstance(address, ipaddress.IPv4Address) or address in _UNICAST
+
+
 def _effective(address: Address) -> Address:
     """Return the IPv4 address inside an IPv6 one that only wraps it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, address))[1]
-    return address
+    if isinstance(address, ipaddress.IPv4Address) or address.is_loopback or address.is_unspecified:
+        return address
+    if any(address in network for network in _WRAPPING):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _in_networks(address: Address, allow: Collection[str]) -> bool:

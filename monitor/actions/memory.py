@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Literal
 
@@ -27,14 +28,17 @@ class MemoryOutbox(Outbox):
             self.rows[row.id] = row
             self.states[row.id] = "pending"
 
-    def due(self, now_us: int, limit: int) -> list[OutboxRow]:
+    def due(self, now_us: int, limit: int, actions: Collection[str]) -> list[OutboxRow]:
         stopped = {self.rows[i].action for i, state in self.states.items() if state == "disabled"}
-        oldest: dict[tuple[str, str, str], OutboxRow] = {}
+        ready_us: dict[tuple[str, str, str], int] = {}  # of each rule: when all rows so far may be sent
+        due: defaultdict[str, list[tuple[int, OutboxRow]]] = defaultdict(list)
         for row in self.rows.values():
-            if self.states[row.id] == "pending":
-                oldest.setdefault((row.action, row.model, row.rule), row)
-        due = [r for r in oldest.values() if r.next_attempt_us <= now_us and r.action not in stopped]
-        return sorted(due, key=lambda row: row.next_attempt_us)[:limit]
+            if self.states[row.id] == "pending" and row.action in actions and row.action not in stopped:
+                key = (row.action, row.model, row.rule)
+                ready_us[key] = max(ready_us.get(key, 0), row.next_attempt_us)
+                if ready_us[key] <= now_us:
+                    due[row.action].append((ready_us[key], row))
+        return [row for rows in due.values() for _, row in sorted(rows, key=lambda one: one[0])[:limit]]
 
     def mark(
         self, row_id: str, *, outcome: Outcome, next_attempt_us: int, attempts: int, error: str, at_us: int

@@ -5,6 +5,9 @@ ends at its first failure, or when one total time-out is used up; so a round, an
 endpoint can cause another, never exceeds two total time-outs. (Threads that live on, one for each endpoint,
 would be a little freer, but then the outbox needs locks and every reload is a dance of threads.) Only the
 calling thread touches the outbox, and it marks each row as soon as its answer is known.
+
+Some endpoints forget an alert that is not posted again and again. What stands is read from the store *before*
+what is due, and sent before it: so no repeat can come after the message that says that an alert is over.
 """
 
 from __future__ import annotations
@@ -12,7 +15,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from queue import SimpleQueue
 
 from monitor.actions import Outbox, OutboxRow
 from monitor.actions.addresses import Resolve, resolve_host
+from monitor.actions.breaker import Breaker
 from monitor.actions.webhook import Attempt, Endpoint, send
 from monitor.time import HOUR_US, MINUTE_US, SECOND_US, Clock
 
@@ -30,28 +33,20 @@ SCHEDULE_US = (
     *(0, 5 * SECOND_US, 5 * MINUTE_US, 30 * MINUTE_US),
     *(hours * HOUR_US for hours in (2, 5, 10, 14, 20, 24)),
 )
-OPEN_AFTER = 5  # failures in a row
-PROBE_EVERY_US = MINUTE_US
-POLL_S = 1.0
-ROWS_PER_ROUND = 1_000
+ROWS_PER_ROUND = 1_000  # of one endpoint
 THREADS = 32
+REPEAT = "repeat"  # the id of what is posted again; it is no row of the outbox
 
 Answer = tuple[OutboxRow, Attempt, int]  # what was sent, what came of it, when
 
 
-@dataclass(slots=True)
-class Breaker:
-    """Counts an endpoint's failures in a row; once open, lets one probe through every minute."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The relay's waiting times; tests go through them faster than days."""
 
-    failures: int = 0
-    open_until_us: int = 0
-
-    def is_open(self, now_us: int) -> bool:
-        return self.failures >= OPEN_AFTER and now_us < self.open_until_us
-
-    def record(self, failed: bool, now_us: int) -> None:
-        self.failures = self.failures + 1 if failed else 0
-        self.open_until_us = now_us + PROBE_EVERY_US
+    schedule_us: Sequence[int] = SCHEDULE_US
+    probe_every_us: int = MINUTE_US
+    poll_s: float = 1.0
 
 
 class Relay:
@@ -65,7 +60,9 @@ class Relay:
         Source of the jitter.
     on_attempt
         Called with (row, attempt) after each attempt is marked; its outcome is the final one (``dead`` when
-        the schedule is used up).
+        the schedule is used up). A repeat is a row with the id ``repeat``.
+    standing
+        Returns the bodies that say what stands (endpoint, now), for endpoints that want repeats.
 
     Attributes
     ----------
@@ -81,7 +78,9 @@ class Relay:
         rng: random.Random,
         on_attempt: Callable[[OutboxRow, Attempt], None] = lambda row, attempt: None,
         *,
+        standing: Callable[[str, int], Sequence[bytes]] = lambda endpoint, now_us: (),
         resolve: Resolve = resolve_host,
+        pace: Pace = Pace(),  # noqa: B008 - frozen
     ) -> None:
         self.endpoints = endpoints
         self.last_round_s = clock.monotonic_s()
@@ -90,7 +89,10 @@ class Relay:
         self._rng = rng
         self._on_attempt = on_attempt
         self._resolve = resolve
-        self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
+        self._standing = standing
+        self._pace = pace
+        self._breakers: dict[str, Breaker] = {}
+        self._next_repeat_s: dict[str, float] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until ``stop`` is set; returns once the attempts under way are marked."""
@@ -102,7 +104,7 @@ class Relay:
                 attempts = 0
             self.last_round_s = self._clock.monotonic_s()
             if not attempts:
-                stop.wait(POLL_S)
+                stop.wait(self._pace.poll_s)
 
     def run_once(self, now_us: int, stop: threading.Event | None = None) -> int:
         """Send what is due at ``now_us``; return the number of attempts made and marked."""
@@ -130,20 +132,23 @@ class Relay:
         return attempts
 
     def _batches(self, now_us: int) -> list[tuple[Endpoint, list[OutboxRow]]]:
-        """Return the due rows of each endpoint that may be tried now; put the other rows off."""
-        endpoints = self.endpoints
-        batches: defaultdict[str, list[OutboxRow]] = defaultdict(list)
-        for row in self._outbox.due(now_us, ROWS_PER_ROUND):
-            breaker = self._breakers[row.action]
-            if row.action not in endpoints:
-                error = f"no action {row.action!r} is configured; configured are {sorted(endpoints)}"
-                self._mark(row, Attempt("retry", error), now_us, now_us + HOUR_US, row.attempts)
-            elif breaker.is_open(now_us):
-                waiting = Attempt("retry", row.last_error)
-                self._mark(row, waiting, now_us, breaker.open_until_us, row.attempts)
-            else:
-                batches[row.action].append(row)
-        return [(endpoints[action], rows) for action, rows in batches.items()]
+        """Return what to send to each endpoint that may be tried now: repeats, then rows that are due."""
+        now_s = self._clock.monotonic_s()
+        awake = {name: e for name, e in self.endpoints.items() if not self._breaker(name).rests(now_s)}
+        batches = {name: self._repeats(endpoint, now_us, now_s) for name, endpoint in awake.items()}
+        for row in self._outbox.due(now_us, ROWS_PER_ROUND, list(awake)):
+            batches[row.action].append(row)
+        return [(awake[name], rows) for name, rows in batches.items() if rows]
+
+    def _repeats(self, endpoint: Endpoint, now_us: int, now_s: float) -> list[OutboxRow]:
+        every_us, name = endpoint.repeat_every_us, endpoint.name
+        if every_us is None or now_s < self._next_repeat_s.get(name, now_s):
+            return []
+        self._next_repeat_s[name] = now_s + every_us / SECOND_US
+        return [OutboxRow(REPEAT, "", "", name, body, 0) for body in self._standing(name, now_us)]
+
+    def _breaker(self, name: str) -> Breaker:
+        return self._breakers.setdefault(name, Breaker(self._pace.probe_every_us / SECOND_US))
 
     def _send_all(
         self,
@@ -169,13 +174,18 @@ class Relay:
 
     def _settle(self, row: OutboxRow, attempt: Attempt, at_us: int) -> None:
         """Mark what came of an attempt, and tell who listens."""
-        attempts, next_us = row.attempts + 1, at_us
-        self._breakers[row.action].record(attempt.outcome == "retry", at_us)
-        if attempt.outcome == "retry" and attempts >= len(SCHEDULE_US):
+        attempts, next_us, schedule_us = row.attempts + 1, at_us, self._pace.schedule_us
+        failed = attempt.outcome == "retry"
+        self._breaker(row.action).record(
+            failed, now_s=self._clock.monotonic_s(), retry_after_s=attempt.retry_after_s
+        )
+        if row.id == REPEAT:
+            return self._on_attempt(row, attempt)
+        if failed and attempts >= len(schedule_us):
             error = f"{attempt.error}; given up after {attempts} attempts"
             attempt = replace(attempt, outcome="dead", error=error)
-        elif attempt.outcome == "retry":
-            jittered_us = round(self._rng.uniform(0, SCHEDULE_US[attempts]))
+        elif failed:
+            jittered_us = round(self._rng.uniform(0, schedule_us[attempts]))
             next_us += max(jittered_us, round((attempt.retry_after_s or 0.0) * SECOND_US))
         self._mark(row, attempt, at_us, next_us, attempts)
         self._on_attempt(row, attempt)

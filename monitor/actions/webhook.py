@@ -1,4 +1,4 @@
-"""Send one signed webhook: one attempt, and what its answer means."""
+"""Send one webhook, signed unless it goes to an API of others: one attempt, and what its answer means."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import base64
 import email.utils
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import unquote_to_bytes
 
 import httpcore
@@ -43,6 +44,14 @@ class Endpoint:
         Host names, addresses and networks that may be reached although they are not public.
     ca_file
         PEM file of the authorities to trust instead of the usual ones.
+    method, content_type
+        Of the request.
+    signed
+        False leaves out the ``webhook-`` headers, for receivers that know nothing of them.
+    accepted
+        Statuses of 4xx that mean delivered, as 409 where the message's id makes the request a repetition.
+    repeat_every_us
+        Alerts that stand are posted again this often; None: never.
 
     Raises
     ------
@@ -59,6 +68,11 @@ class Endpoint:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
     total_timeout_s: float = 15.0
+    method: Literal["POST", "PUT"] = "POST"
+    content_type: str = "application/json"
+    signed: bool = True
+    accepted: frozenset[int] = frozenset()
+    repeat_every_us: int | None = None
 
     def __post_init__(self) -> None:
         place = f"actions.{self.name}.url"
@@ -102,7 +116,7 @@ def send(
     host = httpx.URL(endpoint.url).host
     try:
         status, retry_after = _post(endpoint, _headers(endpoint, message_id, body, now_us), body, resolve)
-        attempt = judge(host, status, retry_after, now_us)
+        attempt = judge(host, status, retry_after, now_us, endpoint.accepted)
     except MonitorError as error:
         attempt = Attempt("retry", str(error))
     except httpcore.TimeoutException as error:
@@ -116,13 +130,16 @@ def send(
     )
 
 
-def judge(host: str, status: int, retry_after: str | None, now_us: int) -> Attempt:
+def judge(
+    host: str, status: int, retry_after: str | None, now_us: int, accepted: Collection[int] = ()
+) -> Attempt:
     """Say what an answer means for the message.
 
-    2xx: delivered. 410: the receiver wants no more of them, the action is disabled. 429, 5xx and 3xx (never
-    followed): again later, not before ``Retry-After``. Any other: dead, it would be refused again.
+    2xx and what is ``accepted``: delivered. 410: the receiver wants no more of them, the action is disabled.
+    429, 5xx and 3xx (never followed): again later, not before ``Retry-After``. Any other: dead, it would be
+    refused again.
     """
-    if 200 <= status < 300:
+    if 200 <= status < 300 or status in accepted:
         return Attempt("delivered", status=status)
     if status == 410:
         return Attempt("disabled", f"{host}: answered 410, it wants no more requests", status)
@@ -156,11 +173,15 @@ def _headers(endpoint: Endpoint, message_id: str, body: bytes, now_us: int) -> H
     headers: Headers = {name.lower(): value for name, value in endpoint.headers().items()}
     if url.userinfo:
         headers["authorization"] = "Basic " + base64.b64encode(unquote_to_bytes(url.userinfo)).decode()
-    return headers | {
+    headers |= {
         "host": url.netloc.decode(),
-        "content-type": "application/json",
+        "content-type": endpoint.content_type,
         "user-agent": "model-monitor",
         "connection": "close",
+    }
+    if not endpoint.signed:
+        return headers
+    return headers | {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp_s),
         "webhook-signature": sign(message_id, timestamp_s, body, endpoint.secrets()),
@@ -183,7 +204,7 @@ def _post(endpoint: Endpoint, headers: Headers, body: bytes, resolve: Resolve) -
     with (
         httpcore.ConnectionPool(ssl_context=_tls(endpoint, url.scheme), network_backend=backend) as pool,
         pool.stream(
-            "POST", target, headers=headers, content=body, extensions={"timeout": timeouts}
+            endpoint.method, target, headers=headers, content=body, extensions={"timeout": timeouts}
         ) as response,
     ):
         retry_after = {k.lower(): v for k, v in response.headers}.get(b"retry-after")

@@ -3,7 +3,7 @@
 ``load(path)`` returns a :class:`Config` or raises :class:`~monitor.errors.ConfigError` with every problem.
 """
 
-from monitor.config.actions import WebhookAction
+from monitor.config.actions import Action, AlertmanagerAction, HttpAction, SlackAction, WebhookAction
 from monitor.config.alerts import Alert, Retrain, Streak, When
 from monitor.config.bounds import Critical, FalseAlarms, Rate, ReferenceSd, RelativeToReference
 from monitor.config.checks import (
@@ -23,7 +23,9 @@ from monitor.config.silences import DAYS, Silence
 from monitor.config.sources import FilesSource, KafkaSource, MemorySource, OAuth, Security
 
 __all__ = [
+    "Action",
     "Alert",
+    "AlertmanagerAction",
     "BasicAuth",
     "Checks",
     "DAYS",
@@ -37,6 +39,7 @@ __all__ = [
     "Fairness",
     "FalseAlarms",
     "FilesSource",
+    "HttpAction",
     "KafkaSource",
     "Log",
     "MemorySource",
@@ -56,6 +59,7 @@ __all__ = [
     "Security",
     "Server",
     "Silence",
+    "SlackAction",
     "Store",
     "Stream",
     "Streak",

@@ -107,6 +107,8 @@ class Alert(Section):
     """URL that says what to do; passed on."""
     description: str = ""
     """For people; sent with notifications."""
+    notify: tuple[Text, ...] | None = None
+    """Actions told when it fires and when it is resolved, instead of the model's `notify`; `[]`: nobody."""
 
 
 def _alert(value: Any) -> str | None:

@@ -6,11 +6,9 @@ the models, so that one wrong source does not make every stream that names it wr
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import urlsplit
 
-from monitor.config.actions import WebhookAction
+from monitor.config.action_checks import action_problems, routing_problems, url_problems
 from monitor.config.alert_checks import alert_problems
 from monitor.config.base import Section
 from monitor.config.document import Part
@@ -32,9 +30,7 @@ def cross_check(config: Config, declared: Declared) -> Found:
         if isinstance(source, KafkaSource):
             for loc, text in _security(source.security, source.bootstrap_servers):
                 yield ("sources", name, "security", *loc), text
-    for name, action in config.actions.items():
-        for loc, text in _action(action):
-            yield ("actions", name, *loc), text
+    yield from action_problems(config)
     if config.server.basic_auth and config.server.basic_auth_users:
         yield ("server", "basic_auth"), "is given beside basic_auth_users; give one of the two"
     yield from _unique(("models",), [model.name for model in config.models])
@@ -42,9 +38,7 @@ def cross_check(config: Config, declared: Declared) -> Found:
     for i, model in enumerate(config.models):
         for loc, text in _model(config, model, lambda rest, i=i: declared(("models", i, *rest))):  # type: ignore[misc]
             yield ("models", i, *loc), text
-        for j, one in enumerate(model.retrain.actions if model.retrain else ()):
-            if one not in (actions := declared(("actions",))):
-                yield ("models", i, "retrain", "actions", j), unknown("action", one, actions)
+    yield from routing_problems(config, declared(("actions",)))
 
 
 def _unique(loc: Loc, names: Iterable[str]) -> Found:
@@ -103,49 +97,7 @@ def _oauth(security: Security) -> Found:
         yield ("oauth", "client_secret_file"), text
     if not security.oauth.secret:
         yield ("oauth",), "client_secret is missing; give client_secret or client_secret_file"
-    yield from ((("oauth", "token_url"), text) for text in _url(security.oauth.token_url, ()))
-
-
-def _url(url: str, allow: tuple[str, ...]) -> Iterator[str]:
-    """Yield what is wrong with the scheme and host of a URL, without repeating the URL."""
-    from monitor.actions.addresses import is_listed, is_loopback_name
-
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in ("https", "http"):
-        yield "must be a URL, https://host[:port]/path"
-        return
-    if is_loopback_name(host) or is_listed(host, allow):
-        return
-    if parts.scheme == "http":
-        yield f"must begin with https://; http is for this machine and allow_hosts, and {host!r} is neither"
-    elif _private(host):
-        yield f"{host} is not a public address; add it or its network to allow_hosts if that is meant"
-
-
-def _private(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return False
-
-
-def _action(action: WebhookAction) -> Found:
-    from monitor.actions.signing import parse_secret
-    from monitor.errors import MonitorError
-
-    yield from ((("url",), text) for text in _url(action.url, action.allow_hosts))
-    if not action.secrets:
-        yield (), "a signing secret is missing; give secret, secret_file or secret_env"
-    for key in ("secret", "secret_file", "secret_env"):
-        for i, secret in enumerate(getattr(action, key)):
-            try:
-                parse_secret(secret.reveal())
-            except MonitorError:
-                yield (key, i), "must hold 'whsec_' and then the base64 of 24 to 64 random bytes"
+    yield from ((("oauth", "token_url"), text) for text in url_problems(security.oauth.token_url, ()))
 
 
 def _streams(config: Config, declared: Declared) -> Found:
@@ -273,5 +225,5 @@ def _checks(model: Model, declared: Declared) -> Found:
         yield ("checks", "estimate"), f"does not go with task {model.task}, only with binary and regression"
     elif checks.estimate and not declared(("reference",)):
         yield ("checks", "estimate"), "needs a labelled reference to learn from; give reference"
-    for loc, text in explain_problems(model, declared, _url):
+    for loc, text in explain_problems(model, declared, url_problems):
         yield ("checks", "explain", *loc), text

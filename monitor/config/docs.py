@@ -94,6 +94,10 @@ TITLES = {
     "FalseAlarms": "bound: false_alarms",
     "Retrain": "models: retrain",
     "WebhookAction": "actions: webhook",
+    "AlertmanagerAction": "actions: alertmanager",
+    "SlackAction": "actions: slack",
+    "Authorization": "actions: authorization",
+    "ActionBasicAuth": "actions: basic_auth",
     "Silence": "silences",
 }
 

@@ -147,6 +147,8 @@ class Model(Section):
     """Which metrics are computed."""
     alerts: Alerts = ()
     """Bounds on metrics; `default`, also as one of a list, stands for the default ones."""
+    notify: tuple[Text, ...] = ()
+    """Actions told when an alert fires and when it is resolved."""
     retrain: Retrain | None = None
     """When to ask for a new model."""
 

@@ -90,13 +90,15 @@ def locate(root: Node, loc: Iterable[Part]) -> tuple[Node, str, int]:
 
 @cache
 def sections() -> dict[str, type[Section]]:
-    """Return every section model by its class name, the tags of unions among them."""
+    """Return every section model by its class name (no mere bases), the tags of unions among them."""
     found: dict[str, type[Section]] = {}
     todo: list[type[Section]] = [Section]
     while todo:
         for one in todo.pop().__subclasses__():
-            found[one.__name__] = one
-            todo.append(one)
+            if one.__subclasses__():
+                todo.append(one)
+            else:
+                found[one.__name__] = one
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from monitor.config.actions import WebhookAction
+from monitor.config.actions import Action, Url
 from monitor.config.base import (
     AnyPath,
     Count,
@@ -87,6 +87,9 @@ class Server(Section):
     series_budget: Count = 20_000
     """Most series on `/metrics`; what is dropped is counted."""
 
+    external_url: Url | None = None
+    """Where people reach this server, for the links in notifications."""
+
     @property
     def host(self) -> str:
         """The address to bind, without brackets; ``""`` is every one."""
@@ -136,7 +139,7 @@ class Config(Section):
     """Name to source."""
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
     """The monitored models."""
-    actions: dict[Name, WebhookAction] = Field(default={})
+    actions: dict[Name, Action] = Field(default={})
     """Name to action."""
     silences: tuple[Silence, ...] = ()
     """When nobody is told of alerts."""

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Generic, TypeVar
 
 from monitor.store.store import Cursor, Store
+from monitor.time import to_rfc3339
 
+STATES = ("pending", "delivered", "dead", "disabled")
 Row = TypeVar("Row")
 _COLUMNS = "id, model, rule, action, body, created_us, attempts, next_attempt_us, last_error"
+_LISTED = (
+    "id",
+    "model",
+    "rule",
+    "action",
+    "state",
+    "created_us",
+    "attempts",
+    "next_attempt_us",
+    "last_error",
+)
 
 
-def enqueue(cursor: Cursor, *, id: str, model: str, rule: str, action: str, body: bytes, now_us: int) -> None:
-    """Add a message inside the caller's transaction; one that is already there is left as it is."""
+def enqueue(
+    cursor: Cursor, *, id: str, model: str, rule: str, action: str, body: bytes, now_us: int, error: str = ""
+) -> None:
+    """Add a message inside the caller's transaction; one that is already there is left as it is.
+
+    With ``error`` it cannot be sent: a dead letter from the start, which says why.
+    """
     cursor.execute(
-        "INSERT INTO outbox SELECT ?, ?, ?, ?, ?, ?, 0, ?, '', 'pending'"
+        f"INSERT INTO outbox ({_COLUMNS}, state, seq) SELECT ?, ?, ?, ?, ?, ?, 0, ?, ?, ?,"
+        " (SELECT coalesce(max(seq), 0) + 1 FROM outbox)"
         " WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE id = ?)",
-        [id, model, rule, action, body, now_us, now_us, id],
+        [id, model, rule, action, body, now_us, now_us, error, "dead" if error else "pending", id],
     )
+
+
+def fresh_id(cursor: Cursor, id: str) -> str:
+    """Return ``id``, or when there is a message with it already, ``id-2``, ``id-3`` and so on."""
+    query = "SELECT count(*) FROM outbox WHERE id = ? OR starts_with(id, ? || '-')"
+    taken = int(cursor.execute(query, [id, id]).fetchall()[0][0])
+    return f"{id}-{taken + 1}" if taken else id
 
 
 class StoredOutbox(Generic[Row]):
@@ -27,17 +53,21 @@ class StoredOutbox(Generic[Row]):
         self._store, self._make = store, make
         self._cursor = store.cursor()
 
-    def due(self, now_us: int, limit: int) -> list[Row]:
-        """Return the oldest undelivered row of each (action, model, rule) that may be tried now."""
-        oldest = (
-            f"SELECT {_COLUMNS}, state FROM outbox WHERE state IN ('pending', 'disabled')"
-            " QUALIFY row_number() OVER (PARTITION BY action, model, rule ORDER BY created_us, id) = 1"
+    def due(self, now_us: int, limit: int, actions: Collection[str]) -> list[Row]:
+        """Return up to ``limit`` rows of each action that may be sent, as all before them of their rule."""
+        ready = (
+            "SELECT id, action, seq,"
+            " max(next_attempt_us) OVER (PARTITION BY action, model, rule ORDER BY seq) AS ready_us"
+            " FROM outbox WHERE state = 'pending' AND list_contains(?, action)"
+            " AND action NOT IN (SELECT action FROM outbox WHERE state = 'disabled')"
+        )
+        chosen = (
+            f"SELECT id, ready_us FROM ({ready}) WHERE ready_us <= ?"
+            " QUALIFY row_number() OVER (PARTITION BY action ORDER BY ready_us, seq) <= ?"
         )
         rows = self._cursor.execute(
-            f"SELECT {_COLUMNS} FROM ({oldest}) WHERE state = 'pending' AND next_attempt_us <= ?"
-            " AND action NOT IN (SELECT action FROM outbox WHERE state = 'disabled')"
-            " ORDER BY next_attempt_us, created_us, id LIMIT ?",
-            [now_us, limit],
+            f"SELECT {_COLUMNS} FROM outbox JOIN ({chosen}) USING (id) ORDER BY ready_us, seq",
+            [list(actions), now_us, limit],
         ).fetchall()
         return [self._make(*row) for row in rows]
 
@@ -63,29 +93,32 @@ def pending(cursor: Cursor) -> int:
     return int(cursor.execute(query).fetchall()[0][0])
 
 
-def listed(cursor: Cursor) -> list[dict[str, Any]]:
-    """Return every row without its body, oldest first."""
-    columns = (
-        "id",
-        "model",
-        "rule",
-        "action",
-        "state",
-        "created_us",
-        "attempts",
-        "next_attempt_us",
-        "last_error",
-    )
-    rows = cursor.execute(f"SELECT {', '.join(columns)} FROM outbox ORDER BY created_us, id").fetchall()
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+def listed(cursor: Cursor, *, state: str | None = None, limit: int = 1_000) -> list[dict[str, Any]]:
+    """Return the newest rows without their bodies, oldest first."""
+    rows = cursor.execute(
+        f"SELECT {', '.join(_LISTED)} FROM outbox WHERE state = coalesce(?, state) ORDER BY seq DESC LIMIT ?",
+        [state, limit],
+    ).fetchall()
+    return [dict(zip(_LISTED, row, strict=True)) for row in reversed(rows)]
 
 
-def retry(store: Store, cursor: Cursor, row_id: str | None, now_us: int) -> int:
-    """Make dead and disabled rows (or one) due again; return how many."""
+def to_json(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return listed rows with their moments as RFC 3339."""
+    return [
+        {k.removesuffix("_us"): to_rfc3339(v) if k.endswith("_us") else v for k, v in row.items()}
+        for row in rows
+    ]
+
+
+def retry(
+    store: Store, cursor: Cursor, now_us: int, *, id: str | None = None, action: str | None = None
+) -> int:
+    """Make dead and disabled rows (or only these) due again, with all their attempts; return how many."""
     with store.write(cursor):
         rows = cursor.execute(
             "UPDATE outbox SET state = 'pending', attempts = 0, next_attempt_us = ?"
-            " WHERE state IN ('dead', 'disabled') AND id = coalesce(?, id) RETURNING id",
-            [now_us, row_id],
+            " WHERE state IN ('dead', 'disabled') AND id = coalesce(?, id) AND action = coalesce(?, action)"
+            " RETURNING id",
+            [now_us, id, action],
         ).fetchall()
     return len(rows)

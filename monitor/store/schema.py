@@ -56,7 +56,13 @@ CREATE TABLE reference_profiles (model VARCHAR, version VARCHAR, settings VARCHA
 ALTER TABLE models ADD COLUMN expired_us BIGINT;
 """
 
-MIGRATIONS = (_V1, _V2, _V3, _V4)
+_V5 = """
+ALTER TABLE outbox ADD COLUMN seq BIGINT;
+UPDATE outbox SET seq = o.n FROM (SELECT id, row_number() OVER (ORDER BY created_us, id) AS n FROM outbox) o
+  WHERE o.id = outbox.id;
+"""  # messages of one moment keep the order they were decided in
+
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:

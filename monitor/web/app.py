@@ -26,12 +26,13 @@ from monitor.web import page
 from monitor.web.backend import Backend
 from monitor.web.exposition import SERIES_BUDGET, Exposition
 from monitor.web.jsonable import Json, alert_json, model_json, time_or_none
-from monitor.web.params import BadRequest, alert_filter, known, limit, results_query, series_query
+from monitor.web.params import BadRequest, alert_filter, known, limit, one_of, results_query, series_query
 from monitor.web.snapshot import PartitionView, QuarantineView, SourceView
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+OUTBOX_STATES = ("pending", "delivered", "dead", "disabled")
 CHUNK = 64 * 1024
 MAX_WAITING_QUERIES = 32
 POINT = ("window_start", "window_end", "revision", "state", "value", "lower", "upper", "n", "n_reference")
@@ -76,9 +77,7 @@ class Web:
         return Json({"ready": health.ready, "reasons": reasons}, 200 if health.ready else 503)
 
     async def reload(self, request: Request) -> Response:
-        origin = request.headers.get("origin")
-        if origin and urlsplit(origin).netloc != request.headers.get("host"):
-            raise HTTPException(403, "another site's page asked; only this one's own origin may")
+        _own_origin(request)
         problems = await self._query(self.backend.reload)
         return Json({"reloaded": not problems, "problems": problems}, 400 if problems else 200)
 
@@ -118,6 +117,18 @@ class Web:
         records = [{"at": time_or_none(r.at_us), **_fields(r, ("at_us",))} for r in found]
         return Json({"quarantine": records, "limit": rows})
 
+    async def outbox(self, request: Request) -> Response:
+        given = known(request.query_params, ("state", "limit"))
+        state, rows = one_of(given, "state", OUTBOX_STATES), limit(given, 1_000, 10_000)
+        found = await self._query(partial(self.backend.outbox, state, rows))
+        return Json({"outbox": found, "limit": rows})
+
+    async def retry_messages(self, request: Request) -> Response:
+        _own_origin(request)
+        given = known(request.query_params, ("id", "action"))
+        ask = partial(self.backend.retry_messages, given.get("id"), given.get("action"))
+        return Json({"due_again": await self._query(ask)})
+
     async def status(self, request: Request) -> Response:
         known(request.query_params, ())
         return Json(_status(self.backend))
@@ -139,10 +150,12 @@ class Web:
             "/api/v1/series": self.series,
             "/api/v1/alerts": self.alerts,
             "/api/v1/quarantine": self.quarantine,
+            "/api/v1/outbox": self.outbox,
             "/api/v1/status": self.status,
         }
         routes = [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
-        return [*routes, Route("/-/reload", self.reload, methods=["POST"])]
+        post = {"/-/reload": self.reload, "/-/webhook/retry": self.retry_messages}
+        return [*routes, *(Route(path, handler, methods=["POST"]) for path, handler in post.items())]
 
 
 def create_app(backend: Backend, *, budget: int = SERIES_BUDGET) -> Starlette:
@@ -220,6 +233,12 @@ def _status(backend: Backend) -> dict[str, Any]:
         "store_bytes": snapshot.store_bytes,
         "config_last_reload_successful": None if reloaded is None else bool(reloaded),
     }
+
+
+def _own_origin(request: Request) -> None:
+    origin = request.headers.get("origin")
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "another site's page asked; only this one's own origin may")
 
 
 def _http_error(paths: str, request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,3 +78,9 @@ class Backend(Protocol):
 
     def quarantine(self, limit: int) -> Sequence[QuarantineView]:
         """Return the newest refused records, newest first."""
+
+    def outbox(self, state: str | None, limit: int) -> Sequence[Mapping[str, object]]:
+        """Return the newest messages of the outbox without their bodies, oldest first."""
+
+    def retry_messages(self, id: str | None, action: str | None) -> int:
+        """Make dead and disabled messages (or only these) due again; return how many."""

@@ -45,6 +45,14 @@ def limit(params: Mapping[str, str], default: int, most: int) -> int:
     return int(text)
 
 
+def one_of(params: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    """Return a parameter that has one of a few values, None when it is not given."""
+    text = params.get(name)
+    if text not in (None, *allowed):
+        raise BadRequest(f"{name} is {text!r}; allowed: {', '.join(allowed)}")
+    return text
+
+
 def results_query(params: QueryParams) -> tuple[ResultsQuery, bool]:
     """Return the query, and whether only the newest windows are asked for."""
     given = known(params, (*SERIES, "window", "limit"))
@@ -77,7 +85,5 @@ def series_query(params: QueryParams) -> ResultsQuery:
 def alert_filter(params: QueryParams) -> dict[str, str]:
     """Return the fields that alerts are to have."""
     given = known(params, ("model", "alert", "severity", "phase"))
-    phases = get_args(AlertPhase)
-    if given.get("phase", phases[0]) not in phases:
-        raise BadRequest(f"phase is {given['phase']!r}; allowed: {', '.join(phases)}")
+    one_of(given, "phase", get_args(AlertPhase))
     return given

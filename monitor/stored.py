@@ -1,0 +1,60 @@
+"""What the web layer may ask of the store and tell it: queries on cursors of their own, and retries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from monitor.store import outbox
+from monitor.store.quarantine import listed
+from monitor.store.results import read_results
+from monitor.store.store import Cursor, Store
+from monitor.time import Clock
+from monitor.types import Result
+from monitor.web.backend import ResultsQuery
+from monitor.web.snapshot import QuarantineView
+
+T = TypeVar("T")
+_COLUMNS = {
+    "model": "name", "version": "version", "metric": "metric", "feature": "feature", "attribute": "attribute",
+    "group": '"group"', "segment": "segment",
+}  # fmt: skip
+
+
+class StoreBackend:
+    """The part of a web backend that is answered from the store."""
+
+    store: Store
+    clock: Clock
+
+    def results(self, query: ResultsQuery) -> list[Result]:
+        tests, values = ["true"], []
+        for name, column in _COLUMNS.items():
+            if (want := getattr(query, name)) is not None:
+                tests.append(f"coalesce({column}, '') = ?")
+                values.append(want)
+        if query.window_start_us is not None:
+            tests.append("start_us = ?")
+            values.append(query.window_start_us)
+        tail = (
+            f'ORDER BY start_us DESC, metric, feature, attribute, "group", segment LIMIT {int(query.limit)}'
+        )
+        return self._with_cursor(lambda c: read_results(c, " AND ".join(tests), values, tail=tail))
+
+    def quarantine(self, limit: int) -> Sequence[QuarantineView]:
+        rows = self._with_cursor(lambda c: listed(c, limit=limit))
+        return [QuarantineView(**{k: v for k, v in row.items() if k != "seq"}) for row in rows]
+
+    def outbox(self, state: str | None, limit: int) -> Sequence[Mapping[str, object]]:
+        return self._with_cursor(lambda c: outbox.to_json(outbox.listed(c, state=state, limit=limit)))
+
+    def retry_messages(self, id: str | None, action: str | None) -> int:
+        now_us = self.clock.now_us()
+        return self._with_cursor(lambda c: outbox.retry(self.store, c, now_us, id=id, action=action))
+
+    def _with_cursor(self, ask: Callable[[Cursor], T]) -> T:
+        cursor = self.store.cursor()
+        try:
+            return ask(cursor)
+        finally:
+            cursor.close()
