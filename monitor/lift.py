@@ -10,6 +10,7 @@ from monitor.decode.columns import feature_column, quote, stored_columns
 from monitor.decode.derived import EMBEDDING, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import (
+    class_sample,
     class_scores,
     group_errors,
     label_classes,
@@ -173,7 +174,8 @@ def task_data(
         for name, numbers, is_truth in class_scores(query, part, panes):
             summary = scores.get(name) or ScoreSummary.zero(edges)
             scores[name] = summary.merge(ScoreSummary.lift(numbers, is_truth, edges=edges))
-    return TaskData(spec.task, rng, cells, scores, positive=spec.positive_class)
+    sample = class_sample(query, part, sorted(scores)) if spec.task == "multiclass" and scores else None
+    return TaskData(spec.task, rng, cells, scores, positive=spec.positive_class, sample=sample)
 
 
 def estimate_data(
@@ -195,10 +197,16 @@ def estimate_data(
         return EstimateData(spec.task, rng, learned, summary, realised=realised)
     if isinstance(learned, ErrorModel):
         sample = as_columns(query.sample(part, model_inputs(spec.features), SAMPLE_ROWS))
-        expected = learned(sample)
-        errors = ExpectedErrors(expected, query.count(part), learned.kurtosis, learned.rows)
+        errors = expected_errors(learned, sample, query.count(part))
         return EstimateData(spec.task, rng, errors=errors, realised=realised)
     return EstimateData(spec.task, rng, realised=realised)
+
+
+def expected_errors(model: ErrorModel, sample: Mapping[str, Sequence[Any]], rows: int) -> ExpectedErrors:
+    """Return what a model expects of a sample of a window of so many rows."""
+    leaves = model.leaves(sample)
+    first, second = model.own_variance(leaves).tolist()
+    return ExpectedErrors(model.expected(leaves), rows, model.kurtosis, model.rows, (first, second))
 
 
 def group_error_data(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as skm
 
 from monitor.metrics import GroupData, Outcome, find, metrics
-from monitor.metrics.contrasts import Sample, largest_difference
+from monitor.metrics.contrasts import Proportions, largest_difference
 from monitor.metrics.examples import grouped
 from monitor.metrics.groups import MAX_GROUPS
 from monitor.summaries.confusion import Confusion
@@ -277,9 +277,8 @@ def test_bounds_cover_the_true_gap_even_when_groups_are_close(shift: float) -> N
     rng = np.random.default_rng(11)
     true, n, covered = np.array([0.3, 0.3 + shift]), 500, 0
     for _ in range(400):
-        seen = rng.binomial(n, true) / n
-        draws = rng.binomial(n, seen, size=(400, 2)) / n
-        lower, upper = largest_difference([Sample(seen, draws, np.zeros(2))])
+        side = Proportions(rng.binomial(n, true), np.full(2, n), rng.normal(size=(2, 400)))
+        lower, upper = largest_difference([side])
         covered += lower <= shift <= upper
     assert covered / 400 > 0.92
 

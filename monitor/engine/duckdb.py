@@ -210,11 +210,11 @@ class WindowQuery:
         if self._joined:
             return
         columns = ", ".join(["id", "seq", "event_us", "prediction", "score", *self._sliced])
-        scores = ", scores" if self.spec.task == "multiclass" else ""
+        scores, left = (", scores", "") if self.spec.task == "multiclass" else ("", " EXCLUDE (id)")
         known = "" if self.as_of_us is None else f" WHERE label_us IS NULL OR label_us <= {self.as_of_us}"
         place = f"{rank_sql(self.cursor)}::BIGINT * {1 << 48} + off"
         rows = self.cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT w.* EXCLUDE (id), label, label_us, place"
+            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT w.*{left}, label, label_us, place"
             f" FROM (SELECT {columns}{scores} FROM {self.predictions} WHERE {self._where(Slice())}) w"
             f" LEFT JOIN (SELECT id, label, label_us, {place} AS place FROM {self._labels}{known}) USING (id)"
         ).fetchall()

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from monitor.decode.columns import column_of, literal, quote
 from monitor.engine.duckdb import FETCH_COLUMNS, Floats, Slice, WindowQuery, group_sql
+from monitor.engine.sample import SAMPLE_ROWS
 from monitor.types import Window
 
 MAX_CLASSES = 200  # the most frequent; each costs 200 kB
@@ -84,6 +85,25 @@ def class_scores(
                 scores, truths = rows[f"s{j}"].to_numpy(), rows[f"t{j}"].to_numpy()
                 held = np.isfinite(scores)
                 yield name, scores[held], truths[held]
+
+
+def class_sample(
+    query: WindowQuery, part: Slice, names: Sequence[str]
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """Return scores float64[k, C] (NaN: none) of the classes ``names`` and the place of the truth among them.
+
+    Of the labelled rows with scores those 5,000 of the smallest hashes of their event id; -1: another truth.
+    """
+    query.join()
+    listed = ", ".join(f"scores[{literal(name)}] AS s{j}" for j, name in enumerate(names))
+    rows = _arrow(
+        query,
+        f"SELECT label, {listed} FROM asked WHERE {query._where(part)} AND scores IS NOT NULL"
+        f" AND label IS NOT NULL ORDER BY id LIMIT {SAMPLE_ROWS}",
+    )
+    scores = np.stack([rows[f"s{j}"].to_numpy().astype(np.float64) for j in range(len(names))], axis=1)
+    place = {name: j for j, name in enumerate(names)}
+    return scores, np.array([place.get(label, -1) for label in rows["label"].to_pylist()], dtype=np.int64)
 
 
 def group_errors(

@@ -24,6 +24,9 @@ from monitor.summaries.expected import PredictedScores
 from monitor.types import Task
 
 POSITIVE = 1
+OWN_ROWS = (
+    0.75  # of a calibrator's rows count: it fits them a little too well (measured, docs/uncertainty.md)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +41,26 @@ class ExpectedErrors:
         Rows of the window.
     kurtosis, n_reference
         Of the :class:`~monitor.summaries.error_model.ErrorModel`.
+    own_variance
+        Of the mean expected absolute and squared error, by what the model was learnt from.
     """
 
     expected: FloatArray
     rows: int
     kurtosis: float
     n_reference: int
+    own_variance: tuple[float, float] = (0.0, 0.0)
 
     def mean(self, moment: int) -> tuple[float, float]:
         """Return the mean expected absolute (0) or squared (1) error and its standard error.
 
         The standard error is that of the difference to the realised mean of the window: the spread of errors
-        around what is expected of them, and that of drawing the sample.
+        around what is expected of them, that of drawing the sample, and the model's own.
         """
         values = self.expected[:, moment]
         k, second = len(values), self.expected[:, 1]
         noise = second - np.square(values) if moment == 0 else self.kurtosis * np.square(second)
-        sampling = float(values.var()) * max(1 / k - 1 / self.rows, 0.0)
+        sampling = float(values.var()) * max(1 / k - 1 / self.rows, 0.0) + self.own_variance[moment]
         return float(values.mean()), math.sqrt(max(float(noise.mean()), 0.0) / self.rows + sampling)
 
 
@@ -154,7 +160,7 @@ class EstimateData:
         spread = np.bincount(level, share * (1 - share), LEVELS) / np.maximum(
             np.bincount(level, minlength=LEVELS), 1
         )
-        return float((np.square(total) * spread / (calibrator.counts + 2)).sum())
+        return float((np.square(total) * spread / (OWN_ROWS * calibrator.counts + 2)).sum())
 
     def _tally(self, positives: FloatArray) -> Tally:
         """Return the margins from the true positives by predicted class, float64[..., 2]."""
@@ -208,7 +214,7 @@ def _doubt(calibrator: Calibrator, share: FloatArray, rng: np.random.Generator) 
     result = np.zeros((DRAWS, LEVELS))
     open_ = (share > 0) & (share < 1)
     if calibrator.calibrated and open_.any():
-        rows = calibrator.counts[open_] + 1.0
+        rows = OWN_ROWS * calibrator.counts[open_] + 1.0
         mean = share[open_]
         result[:, open_] = rng.beta(rows * mean, rows * (1 - mean), size=(DRAWS, int(open_.sum()))) - mean
     return result

@@ -86,7 +86,13 @@ def classified(
         )
         for name, column in by_class.items()
     }
-    return TaskData(task, np.random.default_rng(seed), cells, lifted, positive=positive)
+    sample = None
+    if task == "multiclass" and lifted:
+        places = {name: place for place, name in enumerate(sorted(lifted))}
+        columns = np.array([by_class[name] for name in places], dtype=np.float64).T
+        truth = np.array([places.get(t or "", -1) for t in truths], dtype=np.int64)
+        sample = columns[labelled], truth[labelled]
+    return TaskData(task, np.random.default_rng(seed), cells, lifted, positive=positive, sample=sample)
 
 
 def regressed(truths: Sequence[float], predictions: Sequence[float], *, center: float = 0.0) -> TaskData:

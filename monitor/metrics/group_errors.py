@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from monitor.metrics.contrasts import Sample
+from monitor.metrics.contrasts import Means
 from monitor.metrics.groups import MAX_GROUPS, Rows
 from monitor.metrics.intervals import DRAWS
 from monitor.metrics.registry import Metric, Outcome
@@ -51,7 +51,7 @@ class GroupErrorData:
     groups
         Group name -> its errors.
     rng
-        Seeded by the caller from the window's key and the attribute; used for simultaneous bounds alone.
+        Seeded by the caller from the window's key and the attribute; used for intervals alone.
     min_group_size
         Labelled rows below which a group is withheld and left out of gaps.
     """
@@ -94,13 +94,13 @@ class GroupErrorData:
         return {name: getattr(self.groups[name], base) for name in self.eligible()}
 
     @cached_property
-    def _normal(self) -> FloatArray:
-        return self.rng.standard_normal((DRAWS, len(self.eligible())))
+    def _noise(self) -> FloatArray:
+        """Student's t of each eligible group, float64[G, draws], with a degree of freedom less than rows."""
+        freedom = np.array([max(one.n - 1, 1) for one in self.moments("error").values()])
+        return self.rng.standard_t(freedom[:, None], (len(freedom), DRAWS))
 
-    def sample(self, base: str) -> Sample:
-        """Return the groups' means with normal draws around them; for simultaneous bounds of their gaps."""
+    def side(self, base: str) -> Means:
+        """Return the groups' means with their standard errors, to compare them by."""
         held = list(self.moments(base).values())
         means = np.array([one.mean for one in held])
-        errors = np.array([one.standard_error for one in held])
-        tiny = np.full(len(held), np.finfo(np.float64).tiny)
-        return Sample(means, means + self._normal * errors, np.maximum(errors, tiny))
+        return Means(means, np.array([one.standard_error for one in held]), self._noise)

@@ -1,8 +1,7 @@
 """The groups of one sensitive attribute in one window: what fairness metrics take.
 
-Every rate is a ratio of cell sums along the last axis of a table, so that the value and its bootstrap draws
-come from one expression. The definitions are fairlearn's: tests hold the values equal to those of its
-``MetricFrame``, to the bit.
+Every rate is a ratio of cell sums along the last axis of a table. The definitions are fairlearn's: tests hold
+the values equal to those of its ``MetricFrame``, to the bit.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from typing import Literal
 
 import numpy as np
 
-from monitor.metrics.contrasts import Sample
-from monitor.metrics.intervals import resample
+from monitor.metrics.contrasts import Proportions
+from monitor.metrics.intervals import DRAWS
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import FloatArray, IntArray
 from monitor.summaries.confusion import EVERYONE, Confusion
 from monitor.types import Task
 
-MAX_GROUPS = 100  # the largest; all pairs of them are bounded together
+MAX_GROUPS = 100  # the largest
 
 Rows = Literal["labelled", "all"]
 # Outcome cells of a group's labelled rows, seen from the positive class: hit, miss, false alarm, and the rest
@@ -45,23 +44,11 @@ class Rate:
             value: FloatArray = cells[..., self.part].sum(-1) / cells[..., self.of].sum(-1)
         return value
 
-    def sample(self, table: IntArray, draws: IntArray) -> Sample:
-        """Return the rate of the groups that have it, from int64[G, cells] and int64[draws, G, cells]."""
+    def side(self, table: IntArray, noise: FloatArray, *, logs: bool = False) -> Proportions:
+        """Return the rate of the groups that have it, from int64[G, cells] and noise float64[G, draws]."""
         held = table[:, self.of].sum(1) > 0
-        of, smooth = table[held][:, self.of].sum(1), self.smoothed(table[held])
-        return Sample(self(table[held]), self(draws[:, held]), np.sqrt(smooth * (1 - smooth) / of))
-
-    def log_sample(self, table: IntArray, draws: IntArray) -> Sample:
-        """Return the same for the logarithm, smoothed by half a row so that 0 has one."""
-        held = table[:, self.of].sum(1) > 0
-        of, smooth = table[held][:, self.of].sum(1), self.smoothed(table[held])
-        drawn = np.log(self.smoothed(draws[:, held]))
-        return Sample(np.log(smooth), drawn, np.sqrt((1 - smooth) / (smooth * of)))
-
-    def smoothed(self, cells: IntArray) -> FloatArray:
-        """Return the rate with half a row added to the part and one to the whole; never 0, 1 or NaN."""
-        value: FloatArray = (cells[..., self.part].sum(-1) + 0.5) / (cells[..., self.of].sum(-1) + 1.0)
-        return value
+        hits, rows = (table[held][:, cells].sum(1) for cells in (self.part, self.of))
+        return Proportions(hits, rows, noise[held], logs=logs)
 
 
 RATES = {
@@ -93,7 +80,7 @@ class GroupData:
     privileged
         The group that ``disparate_impact`` compares with; None for the best-off.
     rng
-        Seeded by the caller from the window's key and the attribute; used for the bootstrap draws alone.
+        Seeded by the caller from the window's key and the attribute; used for intervals alone.
     """
 
     cells: Confusion
@@ -162,13 +149,17 @@ class GroupData:
         return names, self.tables[rows][[self.names.index(name) for name in names]]
 
     @cached_property
-    def draws(self) -> dict[Rows, IntArray]:
-        """Bootstrap tables of the eligible groups, int64[draws, G', cells]."""
-        streams = dict(zip(("labelled", "all"), self.rng.spawn(2), strict=True))
+    def noise(self) -> dict[str, FloatArray]:
+        """Normal draws by rate, float64[G', draws], for the eligible groups; all at once."""
+        streams = zip(RATES.values(), self.rng.spawn(len(RATES)), strict=True)
         return {
-            "labelled": resample(self.held("labelled")[1], streams["labelled"]),
-            "all": resample(self.held("all")[1], streams["all"]),
+            rate.name: stream.standard_normal((len(self.eligible(rate.rows)), DRAWS))
+            for rate, stream in streams
         }
+
+    def side(self, rate: Rate, *, logs: bool = False) -> Proportions:
+        """Return a rate of the eligible groups that have it, to compare them by."""
+        return rate.side(self.held(rate.rows)[1], self.noise[rate.name], logs=logs)
 
     def rates(self, rate: Rate) -> dict[str, float]:
         """Return the rate of each eligible group where it is defined."""

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from monitor.metrics.intervals import DRAWS, Interval, percentile, resample
+from monitor.metrics.intervals import Interval, percentile, posterior
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import FloatArray, IntArray
 from monitor.summaries.confusion import EVERYONE, Confusion
@@ -21,7 +21,7 @@ MAX_CELLS = 5_000  # occupied cells up to which the bootstrap stays within a sec
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """The margins of a confusion table, float64[..., C] with any leading axes (such as bootstrap draws).
+    """The margins of a confusion table, float64[..., C] with any leading axes (such as draws of it).
 
     ``hits`` is the diagonal, ``truths`` the rows of each true class, ``predictions`` those of each
     predicted class. Every classification metric here is a function of these three.
@@ -54,7 +54,7 @@ class TaskData:
     task
         ``binary``, ``multiclass`` or ``regression``.
     rng
-        Seeded by the caller from the window's key, fresh for each ``TaskData``; used for bootstrap draws.
+        Seeded by the caller from the window's key, fresh for each ``TaskData``; used for intervals alone.
     confusion
         Classification: cells of everyone (group ``""``), or of any groups that add up to everyone.
     scores
@@ -64,6 +64,10 @@ class TaskData:
         Regression.
     positive
         The positive class of a binary task.
+    sample
+        Multiclass with scores: of some rows the scores of all classes, float64[k, C] in the order of the
+        sorted names in ``scores`` (NaN: none), and the truth's place among them, int64[k] (-1: another
+        class). From it comes how far classes err together, which no summary of one class knows.
     """
 
     task: Task
@@ -72,6 +76,7 @@ class TaskData:
     scores: Mapping[str, ScoreSummary] = field(default_factory=dict)
     residuals: ResidualSummary | None = None
     positive: str = "1"
+    sample: tuple[FloatArray, IntArray] | None = None
 
     @property
     def labelled(self) -> int:
@@ -130,12 +135,24 @@ class TaskData:
 
     @cached_property
     def draws(self) -> Tally | None:
-        """The margins of 1,000 bootstrap tables; None when there are too many cells to draw."""
-        truth, prediction = np.nonzero(self.cells)
+        """The margins of 1,000 tables like this one; None when there are too many cells to draw.
+
+        See :func:`~monitor.metrics.intervals.posterior`. Two rows are added in all, half of them right,
+        spread evenly over the classes and over what a class can be mistaken for; so two classes have half a
+        row a cell.
+        """
+        size = len(self.classes)
+        wrong = 1 / size / max(size - 1, 1)
+        prior = np.where(np.eye(size, dtype=bool), 1 / size, wrong)
+        if size * size > MAX_CELLS:
+            prior[self.cells == 0] = 0.0
+        truth, prediction = np.nonzero(self.cells + prior)
         if len(truth) > MAX_CELLS:
             return None
-        drawn = resample(self.cells[truth, prediction], self._streams[0], DRAWS).astype(np.float64)
-        classes = np.arange(len(self.classes))
+        drawn = posterior(
+            self.cells[truth, prediction].astype(np.float64), prior[truth, prediction], self._streams[0]
+        )
+        classes = np.arange(size)
         by_truth = (truth[:, None] == classes).astype(np.float64)
         by_prediction = (prediction[:, None] == classes).astype(np.float64)
         return Tally(drawn @ (by_truth * by_prediction), drawn @ by_truth, drawn @ by_prediction)
@@ -159,12 +176,13 @@ class TaskData:
                 return "some labelled rows have no score of their true class"
         return ""
 
-    def interval(self, formula: Formula) -> Interval:
-        """Return the percentile bootstrap interval of a formula over the cells."""
+    def interval(self, formula: Formula, value: float) -> Interval:
+        """Return the percentile interval of a formula over the draws, and the value in it."""
         if self.draws is None:
             return None, None
         with np.errstate(divide="ignore", invalid="ignore"):
-            return percentile(formula(self.draws))
+            lower, upper = percentile(formula(self.draws))
+        return (lower, upper) if lower is None or upper is None else (min(lower, value), max(upper, value))
 
     def outcome(self, formula: Formula, undefined: str, **detail: object) -> Outcome:
         """Evaluate one formula on the cells and on the draws; a NaN means ``single_class``, said why."""
@@ -172,7 +190,7 @@ class TaskData:
             value = float(formula(self.tally))
         if not np.isfinite(value):
             return Outcome.none("single_class", undefined, n=self.labelled, detail=detail)
-        lower, upper = self.interval(formula)
+        lower, upper = self.interval(formula, value)
         return Outcome(value, "ok", lower, upper, self.labelled, detail=detail)
 
     def per_class(self, formula: Formula, undefined: str) -> Outcome:
@@ -190,7 +208,7 @@ class TaskData:
             "per_class": dict(zip(self.classes, shown, strict=True)),
             "weighted": weighted if np.isfinite(weighted) else None,
         }
-        return self.outcome(lambda tally: nanmean(formula(tally)), undefined, **detail)
+        return self.outcome(lambda tally: nanmean(formula(tally)[..., held]), undefined, **detail)
 
 
 def nanmean(values: FloatArray) -> FloatArray:

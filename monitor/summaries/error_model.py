@@ -36,6 +36,8 @@ class ErrorModel:
     thresholds, values
         float64[N], float64[N, 2]: a row goes left when its input is at most the threshold; the mean
         absolute and squared error of a leaf.
+    learnt
+        float64[N]: rows that a node's values were taken from.
     kurtosis
         Mean of (e² - expected e²)² over the mean of (expected e²)², for the spread of squared errors.
     rows
@@ -50,6 +52,7 @@ class ErrorModel:
     children: IntArray
     thresholds: FloatArray
     values: FloatArray
+    learnt: FloatArray
     kurtosis: float
     rows: int
 
@@ -87,6 +90,7 @@ class ErrorModel:
             "children": np.concatenate([_children(t, r) for t, r in zip(trees, roots, strict=True)]),
             "thresholds": np.concatenate([tree.threshold for tree in trees]),
             "values": np.concatenate([tree.value[:, :, 0] for tree in trees]) * spread,
+            "learnt": np.concatenate([tree.weighted_n_node_samples for tree in trees]),
         }
         model = cls(tuple(columns), codes, fill, roots, **arrays, kurtosis=0.0, rows=len(errors))
         expected = model(columns)[:, 1]
@@ -96,18 +100,43 @@ class ErrorModel:
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> FloatArray:
         """Return the expected absolute and squared error of each row, float64[n, 2]."""
+        return self.expected(self.leaves(columns))
+
+    def leaves(self, columns: Mapping[str, Sequence[Any]]) -> IntArray:
+        """Return the leaf that each row comes to in each tree, int64[T, n]."""
         inputs = _matrix(columns, self.columns, self.codes, self.fill)
-        rows, total = np.arange(len(inputs)), np.zeros((len(inputs), 2))
+        rows, found = np.arange(len(inputs)), []
         for root in self.roots:
             at = np.full(len(inputs), root)
             for _ in range(DEPTH):
                 right = (inputs[rows, self.features[at]] > self.thresholds[at]).astype(np.int64)
                 at = self.children[at, right]
+            found.append(at)
+        return np.stack(found)
+
+    def expected(self, leaves: IntArray) -> FloatArray:
+        """Return the expected absolute and squared error of rows that came to these leaves, float64[n, 2]."""
+        total = np.zeros((leaves.shape[1], 2))
+        for at in leaves:
             total += self.values[at]
         return total / len(self.roots)
 
+    def own_variance(self, leaves: IntArray) -> FloatArray:
+        """Return the variance of the mean expected errors that is due to what was learnt, float64[2].
+
+        A leaf's values are means of the reference's rows there, so where more of a window comes to leaves of
+        few rows the forest knows less. The trees see the same rows: what one of them has by it, all have.
+        """
+        mean, second = self.values[:, 0], self.values[:, 1]
+        noise = np.stack([second - np.square(mean), self.kurtosis * np.square(second)], axis=1)
+        variance = np.zeros(2)
+        for at in leaves:
+            share = np.bincount(at, minlength=len(self.learnt)) / max(len(at), 1)
+            variance += (np.square(share) / self.learnt) @ np.maximum(noise, 0.0)
+        return variance / len(self.roots)
+
     def to_bytes(self) -> bytes:
-        names = ("fill", "roots", "features", "children", "thresholds", "values")
+        names = ("fill", "roots", "features", "children", "thresholds", "values", "learnt")
         codes = [code and dict(code) for code in self.codes]
         header = {"columns": self.columns, "codes": codes, "kurtosis": self.kurtosis, "rows": self.rows}
         return pack("error model", header, **{name: getattr(self, name) for name in names})

@@ -84,6 +84,13 @@ class ResidualSummary:
         """Rows whose true value is 0, which the percentage error leaves out."""
         return self.n - self.percentage.n
 
+    @property
+    def sizes(self) -> FloatArray:
+        """The absolute error in the middle of each of the histogram's cells, float64[H]."""
+        low, high = (((self.keys + i) << SHIFT).view(np.float64) for i in (0, 1))
+        middle: FloatArray = np.where(self.keys == 0, 0.0, (low + high) / 2)
+        return middle
+
     def quantile(self, q: float) -> float | None:
         """Return the ``q`` quantile of the absolute error to 0.4 % (its cell's middle); None of no rows."""
         if not self.n:

@@ -77,6 +77,13 @@ class ScoreSummary:
         """Labelled rows with a score."""
         return int(self.counts.sum())
 
+    @property
+    def mean_scores(self) -> FloatArray:
+        """Mean score of each cell, float64[2E+1], cut to [0, 1]; 0 where there is none."""
+        rows = self.counts.sum(0)
+        means: FloatArray = self.score_sums / np.maximum(rows, 1) / SCORE_UNIT
+        return means
+
     def merge(self, other: Self) -> Self:
         """Return the summary of both sets of rows."""
         same_recipe("score edges", self.edges, other.edges)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from monitor.metrics.estimates import EstimateData
-from monitor.metrics.intervals import logit_normal
+from monitor.metrics.intervals import logit_t
 from monitor.metrics.registry import Outcome, metric
 from monitor.summaries import FloatArray
 
@@ -44,7 +44,7 @@ def estimated_roc_auc(data: EstimateData) -> Outcome:
     below = np.cumsum(negatives) - negatives / 2
     auc = float((positives * below).sum()) / pairs
     error = _standard_error(data, positives, rows, below, auc)
-    return data.described(auc, logit_normal(auc, error))
+    return data.described(auc, logit_t(auc, error, math.inf))
 
 
 def _standard_error(

@@ -17,7 +17,7 @@ def disparate_impact(data: GroupData) -> Outcome:
     min over the other groups of selection rate / selection rate of ``privileged``; 1 means parity, 0 that
     some group is never selected, above 1 that every other group is better off. Without a configured
     privileged group it compares with the best-off one, which is ``demographic_parity_ratio``. Needs no
-    labels. Rates are fairlearn's; the interval bounds all groups together, by the bootstrap on the log scale.
+    labels. Rates are fairlearn's; the interval inverts a test of the ratio, on the log scale.
 
     Examples
     --------
@@ -46,8 +46,7 @@ def disparate_impact(data: GroupData) -> Outcome:
         )
     others = {name: value / base for name, value in rates.items() if name != data.privileged}
     worst = min(others, key=others.__getitem__)
-    log_rates = rate.log_sample(data.held("all")[1], data.draws["all"])
-    lower, upper = largest_difference([log_rates], base=names.index(data.privileged))
+    lower, upper = largest_difference([data.side(rate, logs=True)], base=names.index(data.privileged))
     value = others[worst]
     detail = {"lowest": worst, "privileged": data.privileged}
     return Outcome(value, "ok", min(math.exp(-upper), value), max(math.exp(-lower), value), n, detail=detail)

@@ -76,11 +76,8 @@ def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
 
 
 def interval(data: GroupData, bases: list[Rate], value: float, *, as_ratio: bool) -> Interval:
-    """Return simultaneous bounds of a gap; ratios by the difference of logarithms. Always holds ``value``."""
-    rows = bases[0].rows
-    table, draws = data.held(rows)[1], data.draws[rows]
-    samples = [(base.log_sample if as_ratio else base.sample)(table, draws) for base in bases]
-    lower, upper = largest_difference(samples)
+    """Return the interval of a gap; of a ratio by the difference of logarithms. It always holds ``value``."""
+    lower, upper = largest_difference([data.side(base, logs=as_ratio) for base in bases])
     if as_ratio:
         lower, upper = math.exp(-upper), math.exp(-lower)
     return min(lower, value), min(max(upper, value), 1.0)
@@ -151,8 +148,9 @@ def _register(gap: Gap, *, as_ratio: bool) -> None:
     function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
 
     {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is equal to that of
-    fairlearn's ``MetricFrame`` on the rows; the 95 % interval bounds all pairs of groups together, by the
-    bootstrap of those cells, and is conservative when there are more than two. Groups below
+    fairlearn's ``MetricFrame`` on the rows. The 95 % interval is of the population's own gap, which the value is
+    biased away from parity of: it inverts a test, by drawing from the counted cells. When groups are truly
+    equal it holds parity in more than 95 % of windows, as no interval of a gap can do otherwise. Groups below
     ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than two
     left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
 

@@ -6,7 +6,7 @@ import math
 
 from monitor.metrics.contrasts import largest_difference
 from monitor.metrics.group_errors import GroupErrorData
-from monitor.metrics.intervals import normal
+from monitor.metrics.intervals import skewed
 from monitor.metrics.registry import Metric, Outcome, add
 
 TASKS = frozenset({"regression"})
@@ -32,8 +32,10 @@ def _by_group(data: GroupErrorData, base: str) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for name, n in data.size("labelled").items():
         if name in held:
-            bounds = normal(held[name].mean, held[name].standard_error, low)
-            outcomes[name] = Outcome(held[name].mean, "ok", *bounds, n)
+            one = held[name]
+            lower, upper = skewed(one.mean, one.standard_error, 0.0, one.n)
+            lower = None if lower is None else max(lower, low)
+            outcomes[name] = Outcome(one.mean, "ok", lower, upper, n)
         elif not n:
             outcomes[name] = Outcome.none("no_labels", "no row of this group has a label")
         else:
@@ -57,7 +59,7 @@ def _gap(data: GroupErrorData, name: str, base: str) -> Outcome:
     value = max(means.values()) - min(means.values())
     if any(not math.isfinite(one.standard_error) for one in held.values()):
         return Outcome(value, n=n, detail=detail)
-    lower, upper = largest_difference([data.sample(base)])
+    lower, upper = largest_difference([data.side(base)])
     return Outcome(value, "ok", min(lower, value), max(upper, value), n, detail=detail)
 
 
@@ -71,17 +73,17 @@ def _register(name: str, base: str) -> None:
     says, zero = WORDS[name]
     of_groups.__doc__ = f"""{says}, in the label's unit.
 
-    {zero}. Groups below ``min_group_size`` labelled rows are ``insufficient_samples``. Interval: central
-    limit theorem over the group's rows.
+    {zero}. Groups below ``min_group_size`` labelled rows are ``insufficient_samples``. Interval: Student's
+    t over the group's rows.
 
     {REFERENCE}
     """
     between_groups.__doc__ = f"""{name.replace("_", " ").capitalize()} difference between groups: {ASKS[name]}
 
-    Largest minus smallest ``group_{name}``, in the label's unit; 0 means parity. The 95 % interval bounds all
-    pairs of groups together (Tukey's method on normal draws), and is conservative when there are more than
-    two. Groups below ``min_group_size`` labelled rows are left out and listed in ``detail``; fewer than two
-    left is ``insufficient_samples``.
+    Largest minus smallest ``group_{name}``, in the label's unit; 0 means parity. The 95 % interval is of the
+    population's own gap, which the value is biased away from 0 of: it inverts a test, by draws of Student's
+    t. When groups are truly equal it holds 0 in more than 95 % of windows. Groups below ``min_group_size``
+    labelled rows are left out and listed in ``detail``; fewer than two left is ``insufficient_samples``.
 
     {REFERENCE}
     """

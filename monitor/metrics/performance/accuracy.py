@@ -18,7 +18,7 @@ def accuracy(data: TaskData) -> Outcome:
     """Share of labelled predictions that are right.
 
     Hits over labelled rows. In [0, 1]; 1 means all right. Read it beside ``baseline_accuracy``: 0.95 on a
-    95 % class is worthless. Interval: percentile bootstrap of the counted cells.
+    95 % class is worthless. Interval: draws of the counted cells.
 
     Examples
     --------

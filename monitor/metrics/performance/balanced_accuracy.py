@@ -18,7 +18,7 @@ def balanced_accuracy(data: TaskData) -> Outcome:
     """Mean over the true classes of the share predicted right.
 
     Mean recall of the classes that occur among the labels. In [0, 1]; 1 means all right, 1 / classes is
-    chance. One class only is ``single_class``. Interval: percentile bootstrap of the counted cells.
+    chance. One class only is ``single_class``. Interval: draws of the counted cells.
 
     Examples
     --------
@@ -30,6 +30,9 @@ def balanced_accuracy(data: TaskData) -> Outcome:
     ----------
     Brodersen et al. (2010), The balanced accuracy and its posterior distribution, ICPR.
     """
-    if (data.tally.truths > 0).sum() < 2:
+    found = data.tally.truths > 0
+    if found.sum() < 2:
         return Outcome.none("single_class", "all labels are of one class", n=data.labelled)
-    return data.outcome(lambda tally: nanmean(tally.hits / tally.truths), "all labels are of one class")
+    return data.outcome(
+        lambda tally: nanmean((tally.hits / tally.truths)[..., found]), "all labels are of one class"
+    )

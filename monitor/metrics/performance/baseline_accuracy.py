@@ -18,7 +18,7 @@ def baseline_accuracy(data: TaskData) -> Outcome:
     """Accuracy of always predicting the window's most frequent true class.
 
     Largest class over labelled rows. In [0, 1]; a model whose ``accuracy`` is not above it has learnt
-    nothing that this window shows. ``detail`` names the class. Interval: percentile bootstrap.
+    nothing that this window shows. ``detail`` names the class. Interval: draws of the counted cells.
 
     Examples
     --------

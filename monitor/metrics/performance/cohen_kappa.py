@@ -21,7 +21,7 @@ def cohen_kappa(data: TaskData) -> Outcome:
 
     (p_o - p_e) / (1 - p_e), p_o the accuracy and p_e the sum over classes of true share x predicted share.
     In [-1, 1]; 1 means all right, 0 chance. When labels and predictions are all of one and the same class it
-    does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
+    does not exist: ``single_class``. Interval: draws of the counted cells.
 
     Examples
     --------

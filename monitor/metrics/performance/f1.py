@@ -19,8 +19,8 @@ def f1(data: TaskData) -> Outcome:
 
     2 TP / (predicted positives + true positives); multiclass: mean over the classes that occur (macro), with
     each class and the weighted mean in ``detail``. In [0, 1]; 1 means neither misses nor false alarms.
-    Without a positive label or prediction it does not exist: ``single_class``. Interval: percentile
-    bootstrap of the counted cells.
+    Without a positive label or prediction it does not exist: ``single_class``. Interval: draws of
+    the counted cells.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def mcc(data: TaskData) -> Outcome:
 
     (c n - sum of t_k p_k) / sqrt((n² - sum p_k²)(n² - sum t_k²)), with c hits, t_k and p_k the true and
     predicted rows of class k. In [-1, 1]; 1 means all right, 0 chance. When all labels or all predictions
-    are of one class it does not exist: ``single_class``. Interval: percentile bootstrap of the cells.
+    are of one class it does not exist: ``single_class``. Interval: draws of the counted cells.
 
     Examples
     --------

@@ -19,7 +19,7 @@ def precision(data: TaskData) -> Outcome:
 
     True positives over predicted positives; multiclass: mean over the predicted classes (macro), with each
     class and the weighted mean in ``detail``. In [0, 1]; 1 means no false alarm. Where nothing is predicted
-    positive it does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
+    positive it does not exist: ``single_class``. Interval: draws of the counted cells.
 
     Examples
     --------

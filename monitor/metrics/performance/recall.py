@@ -19,7 +19,7 @@ def recall(data: TaskData) -> Outcome:
 
     True positives over true positives and false negatives; multiclass: mean over the true classes (macro),
     with each class and the weighted mean in ``detail``. In [0, 1]; 1 means none missed. Without a positive
-    label it does not exist: ``single_class``. Interval: percentile bootstrap of the counted cells.
+    label it does not exist: ``single_class``. Interval: draws of the counted cells.
 
     Examples
     --------

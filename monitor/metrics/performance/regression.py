@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from monitor.metrics.intervals import Interval, normal
+from monitor.metrics.intervals import Z, skewed, skewness
 from monitor.metrics.registry import Outcome, metric
 from monitor.metrics.tasks import TaskData
 from monitor.summaries.moments import Moments
@@ -20,8 +20,9 @@ def _of(data: TaskData) -> ResidualSummary:
     return data.residuals
 
 
-def _mean(moments: Moments, low: float = -math.inf) -> Outcome:
-    return Outcome(moments.mean, "ok", *normal(moments.mean, moments.standard_error, low), moments.n)
+def _mean(moments: Moments, low: float = -math.inf, skew: float = 0.0) -> Outcome:
+    lower, upper = skewed(moments.mean, moments.standard_error, skew, moments.n)
+    return Outcome(moments.mean, "ok", None if lower is None else max(lower, low), upper, moments.n)
 
 
 @metric(
@@ -30,7 +31,8 @@ def _mean(moments: Moments, low: float = -math.inf) -> Outcome:
 def mae(data: TaskData) -> Outcome:
     """Mean absolute error, in the label's unit.
 
-    Mean of |prediction - truth|; 0 means all right. Interval: central limit theorem over rows.
+    Mean of |prediction - truth|; 0 means all right. Interval: Student's t, corrected for skewness
+    (from the histogram of errors).
 
     Examples
     --------
@@ -42,7 +44,8 @@ def mae(data: TaskData) -> Outcome:
     ----------
     Willmott, Matsuura (2005), Advantages of the mean absolute error over the RMSE, Climate Research 30.
     """
-    return _mean(_of(data).absolute, low=0.0)
+    residuals = _of(data)
+    return _mean(residuals.absolute, 0.0, skewness(residuals.sizes, residuals.counts))
 
 
 @metric(
@@ -52,7 +55,9 @@ def rmse(data: TaskData) -> Outcome:
     """Root mean squared error, in the label's unit.
 
     sqrt of the mean of (prediction - truth)²; 0 means all right; large errors weigh most. Interval: root of
-    the central-limit interval of the mean square.
+    that of the mean square, Student's t corrected for skewness. With tails so heavy that squared errors have
+    no variance (Student's t with 4 degrees of freedom or fewer) no interval holds; then watch ``mae`` or a
+    quantile.
 
     Examples
     --------
@@ -64,12 +69,12 @@ def rmse(data: TaskData) -> Outcome:
     ----------
     Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
     """
-    squared = _of(data).squared
-    lower, upper = normal(squared.mean, squared.standard_error, low=0.0)
-    bounds: Interval = (
-        (None, None) if lower is None or upper is None else (math.sqrt(lower), math.sqrt(upper))
-    )
-    return Outcome(math.sqrt(squared.mean), "ok", *bounds, squared.n)
+    residuals = _of(data)
+    with np.errstate(over="ignore"):
+        squares = np.square(residuals.sizes)
+    square = _mean(residuals.squared, 0.0, skewness(squares, residuals.counts))
+    lower, upper = (None if bound is None else math.sqrt(bound) for bound in (square.lower, square.upper))
+    return Outcome(math.sqrt(residuals.squared.mean), "ok", lower, upper, square.n)
 
 
 @metric(
@@ -79,7 +84,7 @@ def mape(data: TaskData) -> Outcome:
     """Mean absolute error relative to the truth.
 
     Mean of |prediction - truth| / |truth| over rows whose truth is not 0 (the others are counted in
-    ``detail``); a ratio, not per cent. 0 means all right. Interval: central limit theorem over rows.
+    ``detail``); a ratio, not per cent. 0 means all right. Interval: Student's t over rows.
 
     Examples
     --------
@@ -112,7 +117,7 @@ def mape(data: TaskData) -> Outcome:
 def mean_error(data: TaskData) -> Outcome:
     """Mean of prediction minus truth (bias), in the label's unit.
 
-    0 means no bias, above 0 that the model predicts too much. Interval: central limit theorem over rows.
+    0 means no bias, above 0 that the model predicts too much. Interval: Student's t over rows.
 
     Examples
     --------
@@ -134,7 +139,8 @@ def r2(data: TaskData) -> Outcome:
     """Share of the truth's variance that the model explains (R²).
 
     1 - sum (prediction - truth)² / sum (truth - mean truth)². 1 means all right, 0 no better than the
-    window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method.
+    window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method,
+    on the logarithm of the unexplained share.
 
     Examples
     --------
@@ -150,7 +156,11 @@ def r2(data: TaskData) -> Outcome:
     if not residuals.truth.m2:
         return Outcome.none("single_class", "the true values are constant", n=residuals.n)
     ratio = residuals.squared.mean / residuals.truth.variance
-    return Outcome(1 - ratio, "ok", *normal(1 - ratio, _r2_error(residuals), high=1.0), residuals.n)
+    error = _r2_error(residuals)
+    if not ratio or not math.isfinite(error):
+        return Outcome(1 - ratio, n=residuals.n)
+    factor = math.exp(Z * error / ratio)
+    return Outcome(1 - ratio, "ok", 1 - ratio * factor, 1 - ratio / factor, residuals.n)
 
 
 def _r2_error(residuals: ResidualSummary) -> float:
