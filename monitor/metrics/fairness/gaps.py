@@ -147,12 +147,12 @@ def _register(gap: Gap, *, as_ratio: bool) -> None:
     rest = ", accuracy excepted" if "accuracy" in gap.rates else ""
     function.__doc__ = f"""{gap.name.replace("_", " ").capitalize()} {kind} between groups: {gap.asks}
 
-    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is equal to that of
-    fairlearn's ``MetricFrame`` on the rows. The 95 % interval is of the population's own gap, which the value is
-    biased away from parity of: it inverts a test, by drawing from the counted cells. When groups are truly
-    equal it holds parity in more than 95 % of windows, as no interval of a gap can do otherwise. Groups below
-    ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than two
-    left is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
+    {formula} of {" and of ".join(gap.rates)}{worst}. {meaning}. The value is equal to that of fairlearn's
+    ``MetricFrame`` on the rows. The 95 % interval is of the population's own gap, which the value is biased
+    away from parity of: it inverts a test, by drawing from the counted cells. When groups are truly equal it
+    holds parity in more than 95 % of windows, as no interval of a gap can do otherwise. Groups below
+    ``min_group_size`` and groups without the rate are left out and listed in ``detail``; fewer than two left
+    is ``insufficient_samples``. Multiclass: of ``positive_class`` against the rest{rest}.
 
     References
     ----------
