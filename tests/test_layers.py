@@ -22,6 +22,7 @@ LAYERS = (
     {"worker"},
     {"view"},
     {"web"},
+    {"pictures"},
     {"ingest"},
     {"build"},
     {"deliveries", "specs", "alerting", "explainer"},
