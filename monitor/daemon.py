@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
@@ -22,6 +22,7 @@ from monitor.actions import OutboxRow
 from monitor.actions.relay import REPEAT, Pace, Relay
 from monitor.actions.webhook import Attempt
 from monitor.build import Plan, monitored, open_source
+from monitor.cycle import Monitored
 from monitor.deliveries import Standing, endpoints
 from monitor.errors import ConfigError, MonitorError
 from monitor.ingest import Ingest
@@ -226,6 +227,10 @@ class Daemon(StoreBackend):
         )
 
     # ---- backend of the web layer ----------------------------------------------------------------
+
+    @property
+    def models(self) -> Sequence[Monitored]:
+        return [cycle.monitored for cycle in self.worker.cycles]
 
     def snapshot(self) -> Snapshot:
         return self._current.get()

@@ -7,7 +7,8 @@ MonitorError
 ├── ReferenceDataError the reference data cannot be read or lacks a column
 ├── DecodeError        a decoder is misconfigured (bad *records* are data, never exceptions)
 ├── ActionError        an action is misconfigured
-└── ExplainError       a model cannot be loaded or its scores cannot be explained
+├── ExplainError       a model cannot be loaded or its scores cannot be explained
+└── NotThereError      what was asked for does not exist
 
 Each message is one sentence that names the place and what is allowed.
 """
@@ -57,3 +58,7 @@ class ActionError(MonitorError):
 
 class ExplainError(MonitorError):
     """A model cannot be loaded, or its scores cannot be explained, within its limits."""
+
+
+class NotThereError(MonitorError):
+    """What was asked for does not exist: a model, an event, attributions of it."""

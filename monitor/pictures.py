@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from monitor.errors import NotThereError
 from monitor.store.explained import ExplainedRows
 from monitor.types import Result
 
@@ -45,7 +46,7 @@ def bar(results: Sequence[Result], *, title: str = "", format: Format = "svg") -
 
     Raises
     ------
-    ValueError
+    NotThereError
         When none of them has a value.
     """
     held = sorted(
@@ -53,7 +54,7 @@ def bar(results: Sequence[Result], *, title: str = "", format: Format = "svg") -
     )
     held = held[:MOST_FEATURES][::-1]
     if not held:
-        raise ValueError("no feature has a value in this window")
+        raise NotThereError("no feature has a value in this window")
     with _drawing:
         figure, axes = _figure(len(held), title)
         at = np.arange(len(held))
@@ -80,7 +81,7 @@ def beeswarm(rows: ExplainedRows, *, output: str = "", title: str = "", format: 
 
     Raises
     ------
-    ValueError
+    NotThereError
         When there is no such output or no row.
     """
     values = _of(rows, output)
@@ -111,12 +112,12 @@ def dependence(
 
     Raises
     ------
-    ValueError
+    NotThereError
         When there is no such feature or output, or its values are not kept (text, embeddings).
     """
     if feature not in rows.features or feature not in rows.values.column_names:
         known = ", ".join(name for name in rows.features if name in rows.values.column_names)
-        raise ValueError(f"no values are kept of a feature {feature!r}; there are {known}")
+        raise NotThereError(f"no values are kept of a feature {feature!r}; there are {known}")
     y, column = _of(rows, output)[:, rows.features.index(feature)], rows.values[feature]
     with _drawing:
         figure, axes = _figure(9, title)
@@ -151,9 +152,9 @@ def _named(word: str | None) -> str:
 def _of(rows: ExplainedRows, output: str) -> Floats:
     if output not in rows.outputs:
         named = ", ".join(rows.outputs) if rows.outputs != ("",) else "no classes: leave it out"
-        raise ValueError(f"no attributions are kept for a class {output!r}; there are {named}")
+        raise NotThereError(f"no attributions are kept for a class {output!r}; there are {named}")
     if not rows.n:
-        raise ValueError("no row of this window has attributions")
+        raise NotThereError("no row of this window has attributions")
     return rows.attributions[:, rows.outputs.index(output), :]
 
 
@@ -198,14 +199,14 @@ def _scale(figure: Figure, axes: Axes) -> None:
 
     legend = figure.colorbar(ScalarMappable(cmap=COLOURS), ax=axes, fraction=0.02, pad=0.02, ticks=[0, 1])
     legend.ax.set_yticklabels(["low", "high"])
-    legend.set_label("value of the feature (grey: no number)")
+    legend.set_label("feature value")
     legend.outline.set_visible(False)
 
 
 def _figure(rows: int, title: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_IN, 1.3 + ROW_IN * max(rows, 3)), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, 1.3 + ROW_IN * max(rows, 4)), layout="constrained")
     axes = figure.add_subplot()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from monitor.cycle import Monitored
+from monitor.errors import NotThereError
+from monitor.explaining_event import explain_event
 from monitor.store import outbox
+from monitor.store.explained import ExplainedRows, read_explained
 from monitor.store.quarantine import listed
 from monitor.store.results import read_results
 from monitor.store.store import Cursor, Store
 from monitor.time import Clock
-from monitor.types import Result
+from monitor.types import Result, Window
 from monitor.web.backend import ResultsQuery
 from monitor.web.snapshot import QuarantineView
 
@@ -26,6 +30,11 @@ class StoreBackend:
 
     store: Store
     clock: Clock
+
+    @property
+    def models(self) -> Sequence[Monitored]:
+        """The models as they are monitored now."""
+        raise NotImplementedError
 
     def results(self, query: ResultsQuery) -> list[Result]:
         tests, values = ["true"], []
@@ -51,6 +60,29 @@ class StoreBackend:
     def retry_messages(self, id: str | None, action: str | None) -> int:
         now_us = self.clock.now_us()
         return self._with_cursor(lambda c: outbox.retry(self.store, c, now_us, id=id, action=action))
+
+    def _monitored(self, model: str) -> Monitored:
+        found = [one for one in self.models if one.spec.name == model]
+        if not found:
+            names = ", ".join(one.spec.name for one in self.models)
+            raise NotThereError(f"no model {model!r}; there are {names}")
+        return found[0]
+
+    def explained(self, model: str, start_us: int | None) -> tuple[Window, ExplainedRows]:
+        """See :meth:`monitor.web.backend.Backend.explained`."""
+        one = self._monitored(model)
+        found = self._with_cursor(lambda c: read_explained(c, one.model, start_us))
+        if found is None:
+            raise NotThereError(
+                f"no explained rows are kept of {'any window' if start_us is None else 'this window'} of "
+                f"{model!r}; they are of its newest windows, where checks.explain is on"
+            )
+        return found
+
+    def explain_event(self, model: str, event_id: str) -> Mapping[str, Any]:
+        """See :meth:`monitor.web.backend.Backend.explain_event`."""
+        one = self._monitored(model)
+        return self._with_cursor(lambda c: explain_event(c, one.spec, one.model, one.explainer, event_id))
 
     def _with_cursor(self, ask: Callable[[Cursor], T]) -> T:
         cursor = self.store.cursor()

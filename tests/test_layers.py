@@ -31,6 +31,7 @@ LAYERS = (
     {"config"},
     {"actions"},
     {"sources"},
+    {"explaining_event"},
     {"explaining"},
     {"explain"},
     {"baselines"},

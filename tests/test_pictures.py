@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from monitor import pictures
+from monitor.errors import NotThereError
 from monitor.store.explained import ExplainedRows
 from monitor.types import Result, Window
 
@@ -78,16 +79,16 @@ def test_a_category_s_values_are_the_places_of_its_dependence() -> None:
 def test_each_of_several_classes_has_its_pictures() -> None:
     many = rows(outputs=("a", "b"))
     assert "attribution to class b (log-odds)" in texts(pictures.beeswarm(many, output="b"))
-    with pytest.raises(ValueError, match="class 'c'; there are a, b"):
+    with pytest.raises(NotThereError, match="class 'c'; there are a, b"):
         pictures.beeswarm(many, output="c")
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    with pytest.raises(ValueError, match="no feature has a value"):
+    with pytest.raises(NotThereError, match="no feature has a value"):
         pictures.bar(results(None))
-    with pytest.raises(ValueError, match="feature 'text'; there are"):
+    with pytest.raises(NotThereError, match="feature 'text'; there are"):
         pictures.dependence(rows(), "text")
-    with pytest.raises(ValueError, match="no row of this window"):
+    with pytest.raises(NotThereError, match="no row of this window"):
         pictures.beeswarm(rows(0))
 
 

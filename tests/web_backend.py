@@ -6,7 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
+from monitor.errors import NotThereError
+from monitor.store.explained import ExplainedRows
 from monitor.time import HOUR_US, from_rfc3339
 from monitor.types import Result, Window
 from monitor.web.app import create_app
@@ -104,6 +107,12 @@ class MemoryBackend:
             self.hold.wait(10)
         newest_first = sorted(self.history, key=lambda r: r.window, reverse=True)
         return [r for r in newest_first if query.matches(r)][: query.limit]
+
+    def explained(self, model: str, start_us: int | None) -> tuple[Window, ExplainedRows]:
+        raise NotThereError("no explained rows are kept")
+
+    def explain_event(self, model: str, event_id: str) -> dict[str, Any]:
+        raise NotThereError(f"no event {event_id!r} of model {model!r} is stored")
 
     def quarantine(self, limit: int) -> list[QuarantineView]:
         row = QuarantineView(END, "credit", "not_json", "line 1: expected a value", "events", "t", "0", 41, 9)

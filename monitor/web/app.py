@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 import monitor
 from monitor.web import page
 from monitor.web.backend import Backend
+from monitor.web.explanations import Explanations
 from monitor.web.exposition import SERIES_BUDGET, Exposition
 from monitor.web.jsonable import Json, alert_json, model_json, time_or_none
 from monitor.web.params import BadRequest, alert_filter, known, limit, one_of, results_query, series_query
@@ -35,6 +36,7 @@ T = TypeVar("T")
 OUTBOX_STATES = ("pending", "delivered", "dead", "disabled")
 CHUNK = 64 * 1024
 MAX_WAITING_QUERIES = 32
+NO_PAGE = "Not Found"  # the router's words; ours name what is missing
 POINT = ("window_start", "window_end", "revision", "state", "value", "lower", "upper", "n", "n_reference")
 
 
@@ -154,6 +156,7 @@ class Web:
             "/api/v1/status": self.status,
         }
         routes = [Route(path, handler, methods=["GET"]) for path, handler in get.items()]
+        routes += Explanations(self.backend, self._query).routes()
         post = {"/-/reload": self.reload, "/-/webhook/retry": self.retry_messages}
         return [*routes, *(Route(path, handler, methods=["POST"]) for path, handler in post.items())]
 
@@ -244,7 +247,7 @@ def _own_origin(request: Request) -> None:
 def _http_error(paths: str, request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 500)
     headers = getattr(error, "headers", None) or {}
-    if status == 404:
+    if status == 404 and getattr(error, "detail", "") == NO_PAGE:
         return Json({"error": f"no page at {request.url.path}; there are {paths}"}, 404)
     if status == 405:
         allow = headers.get("Allow", "GET, HEAD")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from monitor.types import Result
+from monitor.store.explained import ExplainedRows
+from monitor.types import Result, Window
 from monitor.web.snapshot import QuarantineView, Snapshot
 from monitor.web.telemetry import Telemetry
 
@@ -75,6 +76,26 @@ class Backend(Protocol):
 
     def results(self, query: ResultsQuery) -> list[Result]:
         """Return stored results of any window (newest revision each), newest window first."""
+
+    def explained(self, model: str, start_us: int | None) -> tuple[Window, ExplainedRows]:
+        """Return the kept rows of the window that starts then, by default of the newest that has some.
+
+        Raises
+        ------
+        NotThereError
+            When there is no such model, or nothing is kept.
+        """
+
+    def explain_event(self, model: str, event_id: str) -> Mapping[str, Any]:
+        """Return what each feature added to one stored prediction, as the JSON of the API.
+
+        Raises
+        ------
+        NotThereError
+            When there is no such model or event, or the event carries no attributions.
+        ExplainError
+            When the model cannot explain it, now or at all.
+        """
 
     def quarantine(self, limit: int) -> Sequence[QuarantineView]:
         """Return the newest refused records, newest first."""

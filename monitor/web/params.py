@@ -56,17 +56,22 @@ def one_of(params: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> st
 def results_query(params: QueryParams) -> tuple[ResultsQuery, bool]:
     """Return the query, and whether only the newest windows are asked for."""
     given = known(params, (*SERIES, "window", "limit"))
-    window = given.get("window", LATEST)
-    start_us = None
-    if window not in (LATEST, ALL):
-        try:
-            start_us = from_rfc3339(window)
-        except (ValueError, OverflowError) as error:
-            allowed = f"{LATEST}, {ALL}, or a window's start such as 2026-11-22T09:00:00Z"
-            raise BadRequest(f"window is {window!r}; allowed: {allowed}") from error
+    start_us = window_start(given, LATEST, ALL)
     names = {name: given.get(name) for name in SERIES}
     rows = limit(given, 1_000, 10_000)
-    return ResultsQuery(**names, window_start_us=start_us, limit=rows), window == LATEST
+    return ResultsQuery(**names, window_start_us=start_us, limit=rows), given.get("window", LATEST) == LATEST
+
+
+def window_start(given: Mapping[str, str], *words: str) -> int | None:
+    """Return the start that the ``window`` parameter names; None where it is one of the ``words``."""
+    window = given.get("window", LATEST)
+    if window in (LATEST, *words):
+        return None
+    try:
+        return from_rfc3339(window)
+    except (ValueError, OverflowError) as error:
+        allowed = f"{', '.join(words or (LATEST,))}, or a window's start such as 2026-11-22T09:00:00Z"
+        raise BadRequest(f"window is {window!r}; allowed: {allowed}") from error
 
 
 def series_query(params: QueryParams) -> ResultsQuery:
