@@ -22,6 +22,7 @@ from monitor.actions import OutboxRow
 from monitor.actions.relay import REPEAT, Pace, Relay
 from monitor.actions.webhook import Attempt
 from monitor.build import Plan, monitored, open_source
+from monitor.config import Config
 from monitor.cycle import Monitored
 from monitor.deliveries import Standing, endpoints
 from monitor.errors import ConfigError, MonitorError
@@ -34,10 +35,9 @@ from monitor.systemd import notify, reloading, watchdog_interval_s
 from monitor.time import Clock, SystemClock
 from monitor.web.app import create_app
 from monitor.web.backend import Health
-from monitor.web.server import Server
+from monitor.web.open import lasting, open_server, users
 from monitor.web.snapshot import Current, Snapshot
 from monitor.web.telemetry import Telemetry
-from monitor.web.tls import Tls
 from monitor.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -89,14 +89,8 @@ class Daemon(StoreBackend):
         self.ingests: dict[str, Ingest] = {}
         self.standing = Standing(self.store.cursor, config)
         self.worker = self._build()
-        tls = config.server.tls
         app = create_app(self, budget=config.server.series_budget)
-        self.server = Server(
-            config.server.listen,
-            app,
-            Tls(tls.cert_file, tls.key_file, tls.client_ca_file) if tls else None,
-            {name: secret.reveal() for name, secret in config.server.users.items()},
-        )
+        self.server = open_server(config.server, app)
         self.relay = Relay(
             StoredOutbox(self.store, OutboxRow),
             endpoints(config),
@@ -265,11 +259,14 @@ class Daemon(StoreBackend):
         """Swap in the configuration as it is now, at a batch boundary; one with problems changes nothing."""
         try:
             new = self._read_plan()
-            if changed := [k for k in RESTART_ONLY if getattr(new.config, k) != getattr(self.plan.config, k)]:
+            if changed := [
+                k for k in RESTART_ONLY if _lasting(new.config, k) != _lasting(self.plan.config, k)
+            ]:
                 names = ", ".join(changed)
                 raise ConfigError([f"{names}: cannot change while running; restart to change it"])
             with self._changing:
                 self._swap(new)
+            self.server.set_users(users(new.config.server))
         except MonitorError as error:
             problems = list(error.problems) if isinstance(error, ConfigError) else [str(error)]
             self.telemetry.config_last_reload_successful.set(0)
@@ -296,3 +293,7 @@ class Daemon(StoreBackend):
             self.relay.endpoints = endpoints(self.plan.config)
             for ingest in self.ingests.values():
                 ingest.start()
+
+
+def _lasting(config: Config, section: str) -> object:
+    return lasting(config.server) if section == "server" else getattr(config, section)

@@ -31,6 +31,10 @@ def cross_check(config: Config, declared: Declared) -> Found:
             for loc, text in _security(source.security, source.bootstrap_servers):
                 yield ("sources", name, "security", *loc), text
     yield from action_problems(config)
+    if config.server.web_config_file:
+        for key in ("tls", "basic_auth", "basic_auth_users"):
+            if getattr(config.server, key):
+                yield ("server", key), "is given beside web_config_file; give it in that file"
     if config.server.basic_auth and config.server.basic_auth_users:
         yield ("server", "basic_auth"), "is given beside basic_auth_users; give one of the two"
     yield from _unique(("models",), [model.name for model in config.models])

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from monitor.config.base import Section
 from monitor.config.crosscheck import cross_check
 from monitor.config.document import MAX_BYTES, Node, Part, Problem, read
 from monitor.config.problems import describe, follows, locate, sections
 from monitor.config.root import Config
+from monitor.config.web_file import WebFile
 from monitor.errors import ConfigError
+
+S = TypeVar("S", bound=Section)
 
 MAX_PASSES = 12
 MAX_PROBLEMS = 100
@@ -36,7 +40,12 @@ def load(path: Path, *, environ: Mapping[str, str] | None = None) -> Config:
         is allowed``. Problems between sections are looked for in what is valid by itself, so a file with
         faults of both sorts shows both, but parts inside a wrong section may show theirs only afterwards.
     """
-    config, problems = _load(path, os.environ if environ is None else environ)
+    variables = os.environ if environ is None else environ
+    config, problems = _load(path, variables, Config)
+    if config is not None and not problems and config.server.web_config_file is not None:
+        file, problems = _load(config.server.web_config_file, variables, WebFile)
+        if file is not None:
+            config = config.model_copy(update={"server": config.server.with_file(file)})
     if config is None or problems:  # raised here, where no local variable holds a secret
         raise ConfigError(problems)
     return config
@@ -46,7 +55,8 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration, for editors."""
     schema = Config.model_json_schema(by_alias=True, mode="validation")
     for name, section in sections().items():
-        properties = (schema if section is Config else schema["$defs"][name]).get("properties", {})
+        place = schema if section is Config else schema["$defs"].get(name, {})  # none: of another file
+        properties = place.get("properties", {})
         defaults = section.model_construct(size=0).model_dump(mode="json", by_alias=True, warnings=False)
         for key, value in defaults.items():
             if "default" in properties.get(key, {}):
@@ -54,7 +64,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Model Monitor"}
 
 
-def _load(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[str]]:
+def _load(path: Path, environ: Mapping[str, str], whole: type[S]) -> tuple[S | None, list[str]]:
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -70,28 +80,29 @@ def _load(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, list[s
     root, problems = read(text, environ)
     config = None
     if root is not None:
-        config = _check(root, {"directory": path.absolute().parent, "environ": environ}, problems)
+        config = _check(root, {"directory": path.absolute().parent, "environ": environ}, problems, whole)
     ordered = sorted(dict.fromkeys(problems), key=lambda p: p.line)
     lines = [f"{path}:{p.line}{' ' if p.path else ''}{p.path}: {p.text}" for p in ordered]
     rest = [f"{path}: and {len(lines) - MAX_PROBLEMS} more problems"] if len(lines) > MAX_PROBLEMS else []
     return config, lines[:MAX_PROBLEMS] + rest
 
 
-def _check(root: Node, context: dict[str, Any], problems: list[Problem]) -> Config | None:
+def _check(root: Node, context: dict[str, Any], problems: list[Problem], whole: type[S]) -> S | None:
     """Validate the tree, adding to ``problems``; what is wrong is left out so that the rest can be judged."""
     tree: Node | None = root
     for _ in range(MAX_PASSES):
         if tree is None:
             return None
         try:
-            config = Config.model_validate(tree.plain(), context=context)
+            config = whole.model_validate(tree.plain(), context=context)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
-            found = [describe(one, tree, Config) for one in errors if not follows(one, tree)]
+            found = [describe(one, tree, whole) for one in errors if not follows(one, tree)]
             _add(problems, [problem for problem, _ in found])
             tree = tree.without({node for _, node in found})
         else:
-            _add(problems, _between(config, tree, root))
+            if isinstance(config, Config):
+                _add(problems, _between(config, tree, root))
             return config
     return None
 

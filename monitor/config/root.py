@@ -23,11 +23,13 @@ from monitor.config.base import (
     PositiveDuration,
     Section,
     Size,
+    Switch,
 )
 from monitor.config.models import Model
 from monitor.config.secret import BcryptHash
 from monitor.config.silences import Silence
 from monitor.config.sources import SourceConfig
+from monitor.config.web_file import WebFile
 from monitor.time import DAY_US, SECOND_US
 
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})")
@@ -64,6 +66,8 @@ class Tls(Section):
     """Its private key (PEM)."""
     client_ca_file: ExistingFile | None = None
     """Certificates (PEM) that sign clients'; clients must then show one."""
+    min_version: Literal["TLS12", "TLS13"] = "TLS12"
+    """Oldest version that is spoken."""
 
 
 class BasicAuth(Section):
@@ -84,11 +88,33 @@ class Server(Section):
     """User to bcrypt hash of the password, as `htpasswd -nBC 10` writes it; empty lets everyone in."""
     basic_auth: BasicAuth | None = None
     """The same as `basic_auth_users`, under the key `users`."""
+    web_config_file: ExistingFile | None = None
+    """TLS and users in a file of their own, in the form of Prometheus' exporter-toolkit, instead of here."""
+    open_probes: Switch = False
+    """Answer `/-/healthy` and `/-/ready` without a password, for orchestrators that cannot give one."""
     series_budget: Count = 20_000
     """Most series on `/metrics`; what is dropped is counted."""
 
     external_url: Url | None = None
     """Where people reach this server, for the links in notifications."""
+
+    _headers: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Further headers of every answer."""
+        return self._headers
+
+    def with_file(self, file: WebFile) -> Server:
+        """Return these settings with what the web configuration file says."""
+        tls, given = None, file.tls_server_config
+        if given is not None:
+            ca_file = given.client_ca_file if given.client_auth_type != "NoClientCert" else None
+            tls = Tls(cert_file=given.cert_file, key_file=given.key_file, client_ca_file=ca_file,
+                      min_version=given.min_version)  # fmt: skip
+        merged = self.model_copy(update={"tls": tls, "basic_auth_users": file.basic_auth_users})
+        merged._headers = dict(file.http_server_config.headers)
+        return merged
 
     @property
     def host(self) -> str:

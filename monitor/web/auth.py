@@ -92,6 +92,11 @@ class BasicAuth:
             dummy = bcrypt.hashpw(secrets.token_bytes(16).hex().encode(), bcrypt.gensalt(cost))
         self._users, self._dummy = hashes, dummy
 
+    @property
+    def has_users(self) -> bool:
+        """Whether a login is asked for."""
+        return bool(self._users)
+
     def close(self) -> None:
         """End the hashing thread."""
         if self._pool is not None:

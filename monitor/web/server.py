@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from monitor.errors import ConfigError
 from monitor.web.auth import BasicAuth
 from monitor.web.connection import HEAD_S, IDLE_S, MAX_CONNECTIONS, MAX_HEAD_BYTES, GuardedProtocol, Peers
+from monitor.web.guard import Guard
 from monitor.web.tls import Certificates, Tls
 
 STOP_S = 3.0
@@ -41,6 +42,8 @@ class Server:
         Certificate files; None serves plain HTTP.
     basic_auth
         User names to bcrypt hashes; empty asks for no password.
+    open_paths, headers
+        Paths that need no password; further headers of every answer.
     max_connections
         Size of the table of connections.
     head_s
@@ -59,6 +62,8 @@ class Server:
         tls: Tls | None = None,
         basic_auth: Mapping[str, str] | None = None,
         *,
+        open_paths: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] | None = None,
         max_connections: int = MAX_CONNECTIONS,
         head_s: float = HEAD_S,
     ) -> None:
@@ -70,7 +75,7 @@ class Server:
         self._state = ServerState()
         self._opening: set[asyncio.Task[None]] = set()
         self._config = Config(
-            self._auth,
+            Guard(app, self._auth, open_paths, headers),
             http=GuardedProtocol,
             ws="none",
             lifespan="off",

@@ -12,11 +12,15 @@ from monitor.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Paths of PEM files; with ``client_ca_file`` clients must show a certificate it signed."""
+    """Paths of PEM files; with ``client_ca_file`` clients must show a certificate it signed.
+
+    ``only_13`` refuses TLS 1.2.
+    """
 
     cert_file: Path
     key_file: Path
     client_ca_file: Path | None = None
+    only_13: bool = False
 
 
 class Certificates:
@@ -62,7 +66,7 @@ def _stat(path: Path) -> tuple[int, int, int] | None:
 
 def _load(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = ssl.TLSVersion.TLSv1_3 if tls.only_13 else ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.load_cert_chain(tls.cert_file, tls.key_file, password=lambda: b"")
     if tls.client_ca_file:
