@@ -148,7 +148,7 @@ class Daemon(StoreBackend):
         """Finish what is under way, store it, and release everything."""
         log.info("draining")
         self._stop.set()
-        self.worker.stop.set()
+        self.worker.halt()
         self._scheduler.shutdown(wait=False)
         for ingest in self.ingests.values():
             ingest.stop()
@@ -287,6 +287,7 @@ class Daemon(StoreBackend):
             self.worker = self._build()
             raise
         finally:
+            old_worker.halt()
             old_worker.cursor.close()
             self.worker.published = self._warm
             self.worker.ticks = old_worker.ticks

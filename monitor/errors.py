@@ -8,7 +8,8 @@ MonitorError
 ├── DecodeError        a decoder is misconfigured (bad *records* are data, never exceptions)
 ├── ActionError        an action is misconfigured
 ├── ExplainError       a model cannot be loaded or its scores cannot be explained
-└── NotThereError      what was asked for does not exist
+├── NotThereError      what was asked for does not exist
+└── Stopped            what was under way was told to stop; nothing of it counts
 
 Each message is one sentence that names the place and what is allowed.
 """
@@ -62,3 +63,7 @@ class ExplainError(MonitorError):
 
 class NotThereError(MonitorError):
     """What was asked for does not exist: a model, an event, attributions of it."""
+
+
+class Stopped(MonitorError):  # noqa: N818 - not a fault
+    """What was under way was told to stop; nothing of it counts, and it is done again later."""

@@ -168,8 +168,6 @@ def not_available(model: cfg.Model) -> list[str]:
     problems = []
     if model.task == "ranking":
         problems.append(".task: ranking models are not available in this version; use another task")
-    if model.checks.explain and model.checks.explain.model:
-        problems.append(".checks.explain.model: not available in this version; remove it")
     problems += _never_computed(model)
     for role in ("predictions", "feedback"):
         stream = getattr(model, role)

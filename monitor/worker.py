@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from monitor.cycle import Answer, Cycle, Monitored, decision_json, turn
+from monitor.errors import Stopped
 from monitor.ingest import Ingest
 from monitor.sources import SourceStatus
 from monitor.store.quarantine import trim
@@ -66,6 +67,13 @@ class Worker:
         self._steady = (clock.now_us(), clock.monotonic_s())
         self._next_books_us = self._next_expiry_us = 0
 
+    def halt(self) -> None:
+        """Stop between two windows, and within one that is being explained; that one is asked again later."""
+        self.stop.set()
+        for cycle in self.cycles:
+            if cycle.monitored.explainer is not None:
+                cycle.monitored.explainer.close()
+
     def tick(self) -> None:
         """Make one turn of every model; a model that fails, fails alone."""
         statuses = {name: ingest.status() for name, ingest in self.ingests.items()}
@@ -116,11 +124,11 @@ class Worker:
             started = time.perf_counter()
             report(answer)
             if self.stop.is_set():
-                raise _Stopped
+                raise Stopped
 
         try:
             settled = turn(cycle, mark, now_us=now_us, on_answer=answered)
-        except _Stopped:
+        except Stopped:
             return
         for outcome in ("duplicate", "conflict", "late"):
             count = {"duplicate": settled.duplicates, "conflict": settled.conflicts, "late": settled.late}[
@@ -180,10 +188,6 @@ class Worker:
             if deleted:
                 self._results = None
                 log.info("retention: deleted %d rows from before %s", deleted, to_rfc3339(before_us))
-
-
-class _Stopped(Exception):  # noqa: N818 - not a fault: the process is told to stop between two windows
-    pass
 
 
 def report(answer: Answer, say: Callable[..., None] = log.info) -> None:

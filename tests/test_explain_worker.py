@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.errors import ExplainError
+from monitor.errors import ExplainError, Stopped
 from monitor.explain import client
 from monitor.explain.client import WorkerExplainer
 from monitor.explain.settings import Settings
@@ -177,6 +178,19 @@ def test_whatever_a_model_does_fails_one_request_with_its_reason(mischief: Any) 
 
 
 @pytest.mark.slow
+def test_closing_ends_a_request_at_once_and_says_that_nothing_is_wrong(mischief: Any) -> None:
+    explainer = WorkerExplainer(settings(mischief(("hang",))), ROWS, memory_bytes=MEMORY)
+    closing = threading.Timer(3.0, explainer.close)
+    closing.start()
+    with pytest.raises(Stopped, match="closed"):
+        explainer.explain(ROWS, deadline_s=DEADLINE_S)
+    closing.join()
+    with pytest.raises(Stopped):
+        explainer.explain(ROWS, deadline_s=DEADLINE_S)
+    assert explainer._process is None
+
+
+@pytest.mark.slow
 def test_a_model_that_hangs_or_dies_while_it_is_loaded(mischief: Any) -> None:
     for act, reason in (("hang", "no answer by the deadline"), ("die", "exit code 3")):
         explainer = WorkerExplainer(settings(mischief((act,))), ROWS, memory_bytes=MEMORY)
@@ -235,7 +249,7 @@ def test_answers_are_remembered_and_the_daemon_never_imports_what_explains(misch
         rows = pa.table({{"a": [1.0, 2.0], "b": [0.0, 4.0]}})
         explainer = WorkerExplainer(found, rows, memory_bytes={MEMORY})
         first = explainer.explain(rows, deadline_s={DEADLINE_S})
-        explainer.close()
+        explainer._end()
         assert explainer.explain(rows, deadline_s=0.5) is first
         assert explainer._process is None, "the worker was not needed"
         heavy = {{"shap", "numba", "sklearn", "joblib", "mischief", "lightgbm"}} & set(sys.modules)

@@ -20,7 +20,7 @@ from monitor.config.base import (
     tagged,
 )
 from monitor.config.secret import Secret
-from monitor.time import MINUTE_US
+from monitor.time import SECOND_US
 
 
 def _there(path: Path) -> Path:
@@ -96,7 +96,7 @@ class Explain(Section):
     """What is explained: `raw` is the log-odds or margin, `auto` what the explainer does fastest."""
     background: Annotated[int, Field(ge=1, le=1_000), NotSwitch] = 100
     """Rows of the reference that stand for an absent feature."""
-    deadline: PositiveDuration = 2 * MINUTE_US
-    """Longest time for one window, loading included; `permutation` then explains fewer rows."""
+    deadline: PositiveDuration = 30 * SECOND_US
+    """Longest time for one window, loading included, at most 50s; when it is up, fewer rows are explained."""
     memory_limit: Size = 2_000_000_000
     """Most memory of the process that holds the model."""

@@ -8,8 +8,10 @@ from monitor.config.document import Part
 from monitor.config.explain import ModelFile
 from monitor.config.models import Model
 from monitor.config.problems import unknown
+from monitor.time import SECOND_US
 
 Loc = tuple[Part, ...]
+LONGEST_US = 50 * SECOND_US  # twice this (a window and the reference) is no stall of the evaluation yet
 
 
 def explain_problems(
@@ -27,6 +29,8 @@ def explain_problems(
             if key in check.model_fields_set:
                 yield (key,), "has no effect without a model; the events' own attributions are as logged"
         return
+    if check.deadline > LONGEST_US:
+        yield ("deadline",), "must be at most 50s; windows wait for each other, and alerts for windows"
     if not declared(("reference",)):
         yield ("model",), "needs a reference, whose rows stand for absent features; give reference"
     features = declared(("features",))

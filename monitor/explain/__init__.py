@@ -79,9 +79,11 @@ class Explainer(Protocol):
         ------
         ExplainError
             With the reason, a sentence.
+        Stopped
+            After :meth:`close`.
         """
         ...
 
     def close(self) -> None:
-        """End the worker. A later :meth:`explain` starts a new one."""
+        """End the worker at once, also from another thread; what is or will be asked raises Stopped."""
         ...

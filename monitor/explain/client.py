@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.errors import ExplainError
+from monitor.errors import ExplainError, Stopped
 from monitor.explain import Explained, wire
 from monitor.explain.process import Process
 from monitor.explain.settings import Settings
@@ -58,6 +58,7 @@ class WorkerExplainer:
         self._described: Described | None = None
         self._cache: OrderedDict[str, Explained] = OrderedDict()
         self._key = settings.cache_key + hashlib.sha256(wire.table_bytes(self._background)).hexdigest()
+        self._closed = False
         self._failures, self._last, self._retry_s = 0, "", 0.0
 
     @property
@@ -109,13 +110,20 @@ class WorkerExplainer:
             self._lock.release()
 
     def close(self) -> None:
-        """End the worker. A later request starts a new one."""
-        with self._lock:
+        """End the worker at once; see :meth:`monitor.explain.Explainer.close`."""
+        self._closed = True
+        if (process := self._process) is not None:
+            process.interrupt()
+        if self._lock.acquire(blocking=False):  # else who holds it sees the end and clears up
             self._end()
+            self._lock.release()
 
     def _acquire(self, until: float) -> None:
         if not self._lock.acquire(timeout=max(until - time.monotonic(), 0.0)):
             raise ExplainError("the worker was busy with another request until the deadline")
+        if self._closed:
+            self._lock.release()
+            raise Stopped("the explainer was closed")
 
     def _ready(self, until: float) -> Described:
         if self._process is not None and self._process.ended:
@@ -130,6 +138,9 @@ class WorkerExplainer:
                 self._process = Process(self._memory)
             except OSError as error:
                 raise ExplainError(f"the worker cannot be started: {error.strerror}") from None
+            if self._closed:  # meanwhile, with no process there to kill
+                self._end()
+                raise Stopped("the explainer was closed")
             head = {"settings": self.settings.to_json()}
             answer, _ = self._ask(head, wire.table_bytes(self._background), until, 0)
             self._described = _described(answer)
@@ -147,6 +158,8 @@ class WorkerExplainer:
                 raise ExplainError(str(answer.get("error"))[:2000])
         except ExplainError as error:
             self._end()
+            if self._closed:
+                raise Stopped("the explainer was closed") from None
             self._last = str(error)
             wait = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
             self._failures, self._retry_s = self._failures + 1, time.monotonic() + wait

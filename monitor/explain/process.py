@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
@@ -33,7 +34,7 @@ class Process:
     """One running worker, in a session and an empty folder of its own."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="model-monitor-", ignore_cleanup_errors=True)
+        folder = tempfile.TemporaryDirectory(prefix="model-monitor-", ignore_cleanup_errors=True)
         command = [sys.executable, "-P", "-m", "monitor.explain.worker", str(memory_bytes), str(os.getpid())]
         self._child: subprocess.Popen[bytes] = _starter.submit(
             subprocess.Popen,
@@ -41,11 +42,12 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=self._folder.name,
-            env=environment(self._folder.name),
+            cwd=folder.name,
+            env=environment(folder.name),
             start_new_session=True,
             bufsize=0,
         ).result()
+        self._finalizer = weakref.finalize(self, _end, self._child, folder)  # when forgotten, or at exit
         self._said = b""
         self.pid = self._child.pid
         self.used_s = time.monotonic()
@@ -141,15 +143,26 @@ class Process:
         fatal = next((line for line in lines if "bad_alloc" in line or "MemoryError" in line), "")
         return f"the model's process was killed by {name}" + (f": {fatal[:300]}" if fatal else "")
 
+    def interrupt(self) -> None:
+        """Kill it and leave the rest to whoever waits for it; for other threads."""
+        if self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
     def kill(self) -> None:
         """End it and all it started, at once, and remove its folder."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._child.wait()
-        for pipe in self._pipes():
+        self._finalizer()
+
+
+def _end(child: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    for pipe in (child.stdin, child.stdout, child.stderr):
+        if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
-        self._folder.cleanup()
+    folder.cleanup()
 
 
 def environment(folder: str) -> dict[str, str]:
