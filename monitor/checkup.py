@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from monitor import config as cfg
 from monitor.actions.signing import parse_secret
+from monitor.alerting import alert_rules
+from monitor.baselines import CHUNKS
 from monitor.build import Plan, matching_files, open_source, plan
 from monitor.deliveries import endpoints
 from monitor.errors import MonitorError
 from monitor.explainer import deadline_s, open_explainer
+from monitor.rules.calibrate import frame
+from monitor.rules.power import Outlook, outlook
 
 CONNECT_S = 10.0
 
@@ -42,6 +47,35 @@ def _models(the_plan: Plan) -> list[str]:
         finally:
             asked.close()
     return found
+
+
+def outlooks(path: Path, rows: int | None) -> Iterator[str]:
+    """Yield for each rule of each model with a reference a sentence of what it will do.
+
+    Windows are taken to have ``rows`` rows, by default a twentieth of the reference's.
+    """
+    the_plan = plan(cfg.load(path))
+    for model, spec in zip(the_plan.config.models, the_plan.specs, strict=True):
+        reference = the_plan.references[spec.name]
+        if reference is None or not reference.rows:
+            continue
+        n = rows or max(reference.rows // CHUNKS, 1)
+        resolved = frame(reference, spec)
+        for rule in alert_rules(model, spec):
+            yield f"{spec.name}: {sentence(outlook(rule, spec, reference, resolved, n), n)}"
+
+
+def sentence(one: Outlook, rows: int) -> str:
+    """Say what to expect of a rule."""
+    if not one.series:
+        return f"{one.alert} watches nothing that the reference has"
+    about = f"{one.alert} ({one.series} series, windows of {rows} rows)"
+    if one.false_alarms is None:
+        return f"{about}: false alarms cannot be told from the reference"
+    rate = "under 0.01" if one.false_alarms < 0.01 else f"about {one.false_alarms:.2g}"
+    some = "" if one.simulated == one.series else f" (in {one.simulated} series)"
+    sees = f"; sees {one.drift}" if one.drift else ""
+    return f"{about}: {rate} false alarms in 30 days{some}{sees}"
 
 
 def _actions(the_plan: Plan) -> list[str]:

@@ -66,9 +66,18 @@ def run(context: typer.Context, config: ConfigOption) -> None:
 
 
 @app.command()
-def check(config: ConfigOption) -> None:
-    """Validate the configuration, references and connections; exit 1 with every problem and its line."""
-    from monitor.checkup import problems
+def check(
+    config: ConfigOption,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows of a window; by default a twentieth of the reference."),
+    ] = None,
+) -> None:
+    """Validate the configuration, references and connections; exit 1 with every problem and its line.
+
+    When all is well, say of each alert how many false alarms to expect and the smallest drift it sees.
+    """
+    from monitor.checkup import outlooks, problems
     from monitor.logs import configure
 
     configure(logging.CRITICAL, json_lines=False)  # what is wrong is said once, in the problems
@@ -81,6 +90,8 @@ def check(config: ConfigOption) -> None:
     if found:
         raise typer.Exit(1)
     typer.echo(f"{config}: all is well")
+    for one in outlooks(config, rows):
+        typer.echo(one)
 
 
 @app.command()

@@ -82,13 +82,15 @@ class Calibration:
         sides = 1 if rule.outside is None else 2
         return bound.count * self.spec.window.every_us / bound.per_us / max(series, 1) / sides
 
-    def series(self, key: BaselineKey) -> Resampled | None:
-        """Return the series as it can be simulated, None where it cannot."""
+    def series(self, key: BaselineKey, *, whole: bool = False) -> Resampled | None:
+        """Return the series as it can be simulated, None where it cannot; ``whole``: cheaply or not."""
+        if whole:
+            return self._resampled(key, whole=True)
         if key not in self._series:
             self._series[key] = self._resampled(key)
         return self._series[key]
 
-    def _resampled(self, key: BaselineKey) -> Resampled | None:
+    def _resampled(self, key: BaselineKey, *, whole: bool = False) -> Resampled | None:
         name, feature, attribute, group, segment = key
         metric, rows = find(name), self.reference.segments.get(segment) if segment else self.reference
         if rows is None:
@@ -100,7 +102,7 @@ class Calibration:
                 return None
             if name == "missing_ratio":
                 return resample.share(found.missing, found.rows)
-            return resample.column(metric, found, self.spec.checks.bins)
+            return resample.column(metric, found, self.spec.checks.bins, whole=whole)
         cells = rows.cells.get(attribute or EVERYONE)
         if cells is None:
             return None

@@ -86,17 +86,23 @@ class Resampled:
         return values + rng.uniform(-0.5, 0.5, len(values)) / n if self.is_share else values
 
 
-def column(metric: Metric, reference: NumericSummary | CategoricalSummary, bins: int) -> Resampled | None:
-    """Return a drift metric of one column; None where it cannot be simulated from few counts."""
+def column(
+    metric: Metric, reference: NumericSummary | CategoricalSummary, bins: int, *, whole: bool = False
+) -> Resampled | None:
+    """Return a drift metric of one column; None where it cannot be simulated, or not from few counts.
+
+    With ``whole`` a KS statistic has all cells of its column, however many.
+    """
     if metric.statistic is None or not reference.n:
         return None
     statistic = metric.statistic
     if metric.name == "ks_statistic":
         assert isinstance(reference, NumericSummary)
         held = reference.cells[reference.cells > 0]
-        if len(held) > FEW_CELLS:
-            return None
-        return Resampled(metric.name, held, lambda windows: statistic(held, windows))
+        if len(held) <= FEW_CELLS:
+            return Resampled(metric.name, held, lambda windows: statistic(held, windows))
+        cells = reference.cells
+        return Resampled(metric.name, cells, lambda windows: statistic(cells, windows)) if whole else None
     counts = ColumnPair(reference, reference, bins=bins).binned[0]
     weights = counts.astype(np.float64)
     if isinstance(reference, CategoricalSummary):  # as many new ones as there are of one row (Good, Turing)
