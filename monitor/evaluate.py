@@ -39,6 +39,7 @@ from monitor.metrics import (
     needs_labels,
 )
 from monitor.metrics.group_errors import GroupErrorData
+from monitor.metrics.rankings import RankingData
 from monitor.metrics.registry import Subject, guarded
 from monitor.reference.profile import Reference
 from monitor.types import Result, Window
@@ -169,7 +170,10 @@ class _Run:
 
     def _entries(self, subject: Subject) -> list[Metric]:
         """Return the metrics about a subject whose check is on."""
-        return [m for m in metrics(subject=subject) if getattr(self.spec.checks, m.check)]
+        checks = self.spec.checks
+        return [
+            m for one in metrics(subject=subject) if getattr(checks, one.check) for m in one.at(*checks.ks)
+        ]
 
     def _add(
         self,
@@ -241,17 +245,17 @@ class _Run:
 
     # ---- performance and fairness ----------------------------------------------------------------
 
-    def _performance(self, part: Slice, data: TaskData | Outcome) -> None:
+    def _performance(self, part: Slice, data: TaskData | RankingData | Outcome) -> None:
         for entry in self._entries("task"):
             if self.spec.task in entry.applies and (entry.follows_labels or not self.labelled_only):
                 self._add(part, entry.name, data if isinstance(data, Outcome) else self._ask(entry, data))
 
-    def _estimate(self, part: Slice, realised: TaskData | Outcome) -> None:
+    def _estimate(self, part: Slice, realised: TaskData | RankingData | Outcome) -> None:
         entries = [m for m in self._entries("estimate") if self.spec.task in m.applies]
         entries = [m for m in entries if m.follows_labels or not self.labelled_only]
         if not entries:
             return
-        known = None if isinstance(realised, Outcome) else realised
+        known = realised if isinstance(realised, TaskData) else None
         rng = self._rng(part, "estimate")
         data = guarded(lambda: estimate_data(self.query, self.reference, part, self.panes, rng, known))
         for entry in entries:

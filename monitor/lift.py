@@ -21,9 +21,11 @@ from monitor.engine.rows import (
     predicted_scores,
 )
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
+from monitor.lift_lists import ranking_data
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.group_errors import GroupErrorData, GroupErrors
+from monitor.metrics.rankings import RankingData
 from monitor.metrics.samples import SamplePair
 from monitor.reference.learn import as_columns, model_inputs
 from monitor.reference.profile import Column, Reference
@@ -149,9 +151,11 @@ def task_data(
     part: Slice,
     panes: Sequence[Window],
     rng: np.random.Generator,
-) -> TaskData:
-    """Return the labelled predictions as cells, scores or residuals."""
+) -> TaskData | RankingData:
+    """Return the labelled predictions as cells, scores, residuals or lists."""
     spec = query.spec
+    if spec.task == "ranking":
+        return ranking_data(query, reference, part, panes)
     targets = reference.targets if reference else {}
     if spec.label_type == "DOUBLE":
         label = targets.get("label")

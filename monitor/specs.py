@@ -16,6 +16,7 @@ from monitor.reference.build import build
 from monitor.reference.data import LazyBaselines
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
+from monitor.reference.vectors import item_vectors
 from monitor.rules.retrain import RetrainRule, parse_condition
 from monitor.types import Baseline, BaselineKey, ChecksSpec, Kind, ModelSpec, WindowSpec
 
@@ -43,7 +44,8 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
     else:
         named = {*model.segments, *(a for one in checks.sensitive for a in one)}
         others = named & (set(file.mapped) - set(ROLES))
-        features = file.infer(exclude=frozenset(file.mapped[name] for name in others))
+        of_lists = {"scores"} & set(file.types) if model.task == "ranking" else set()
+        features = file.infer(exclude=frozenset(file.mapped[name] for name in others) | of_lists)
     _refuse_twins([*features, *model.segments, *(a for one in checks.sensitive for a in one)])
     _refuse_mistaken(features, {*model.segments, *(a for one in checks.sensitive for a in one)})
     negative = model.negative_class
@@ -112,7 +114,8 @@ def event_map(columns: cfg.Columns) -> dict[str, str]:
 
 
 def _roles(columns: cfg.Columns) -> dict[str, str]:
-    return {role: getattr(columns, role) for role in ROLES if getattr(columns, role)}
+    named = (*ROLES, "scores", "item")
+    return {role: getattr(columns, role) for role in named if getattr(columns, role)}
 
 
 def _checks(model: cfg.Model) -> ChecksSpec:
@@ -131,6 +134,15 @@ def _checks(model: cfg.Model) -> ChecksSpec:
     if explain := checks.explain:
         logged = explain.model is None
         spec = replace(spec, explain=True, logged_attributions=logged, explain_sample=explain.sample)
+    if (performance := checks.performance) and model.task == "ranking":
+        given = performance.embeddings
+        spec = replace(
+            spec,
+            ks=tuple(sorted(performance.k)),
+            popular=performance.popular,
+            catalogue_size=performance.catalogue_size,
+            embeddings=item_vectors(given.path, item=given.item, vector=given.vector) if given else None,
+        )
     if fair := checks.fairness:
         sensitive = (*((name,) for name in fair.sensitive), *fair.intersections)
         spec = replace(
@@ -165,10 +177,7 @@ def _refuse_mistaken(features: Mapping[str, Kind], splits: Collection[str]) -> N
 
 def not_available(model: cfg.Model) -> list[str]:
     """Return what the configuration allows but this version does not compute yet; silence would be a lie."""
-    problems = []
-    if model.task == "ranking":
-        problems.append(".task: ranking models are not available in this version; use another task")
-    problems += _never_computed(model)
+    problems = _never_computed(model)
     for role in ("predictions", "feedback"):
         stream = getattr(model, role)
         if stream and stream.format not in format_names():

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.time import to_rfc3339
@@ -221,6 +223,14 @@ class WindowSpec:
         return Window(index * self.every_us, index * self.every_us + self.size_us)
 
 
+@dataclass(frozen=True, eq=False)
+class ItemVectors:
+    """Embeddings of items: their names (string[n]) and vectors of length one, float64[n, d], or all zeros."""
+
+    items: pa.Array
+    vectors: npt.NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class ChecksSpec:
     """Which checks a model has on, and their parameters (METRICS' defaults)."""
@@ -230,6 +240,10 @@ class ChecksSpec:
     alpha: float = 0.01
     multivariate: bool = False  # drift of the features together: costs a second a window
     performance: bool = False
+    ks: tuple[int, ...] = (10,)  # cutoffs of ranking metrics, ascending
+    popular: float = 0.2  # share of the reference's items that counts as popular
+    catalogue_size: int | None = None  # None: the items of the reference
+    embeddings: ItemVectors | None = None  # of items, for the diversity of lists
     estimate: bool = False
     quality: bool = False
     fairness: bool = False
@@ -263,6 +277,11 @@ class ModelSpec:
     timestamp_unit: TimestampUnit = "rfc3339"
 
     @property
+    def prediction_type(self) -> str:
+        """SQL type of predictions: a class, a number, or the first of a list of items."""
+        return "DOUBLE" if self.task == "regression" else "VARCHAR"
+
+    @property
     def label_type(self) -> str:
-        """SQL type of predictions and labels: class names or numbers."""
-        return "VARCHAR" if self.task in ("binary", "multiclass") else "DOUBLE"
+        """SQL type of labels: a class, a number, or what is known of items."""
+        return "STRUCT(item VARCHAR, relevance DOUBLE)[]" if self.task == "ranking" else self.prediction_type

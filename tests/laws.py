@@ -13,12 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from monitor.metrics.examples import ranked
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.expected import PredictedScores
+from monitor.summaries.exposure import ExposureSummary
 from monitor.summaries.moments import Moments
 from monitor.summaries.numeric import NumericSummary, ordered
+from monitor.summaries.ranking import RankingSummary
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
 
@@ -120,6 +123,32 @@ def _attributions(rows: Sequence[Any]) -> AttributionSummary:
     return AttributionSummary.lift(keys, values.reshape(-1, 2, 3), **names)
 
 
+def _listed(rng: np.random.Generator, n: int) -> list[Any]:
+    """Draw lists of distinct items and a number for each, which no other list has."""
+    owners = rng.integers(1, 2**62, n).tolist()
+    return [(rng.permutation(30)[: rng.integers(0, 6)].tolist(), owner) for owner in owners]
+
+
+def _exposure(rows: Sequence[Any]) -> ExposureSummary:
+    codes = np.array([code for items, _ in rows for code in items], np.int64)
+    lengths, owners = np.array([len(r[0]) for r in rows], np.int64), np.array([r[1] for r in rows], np.int64)
+    return ExposureSummary.lift(codes, lengths, owners, size=30, head=7)
+
+
+def _judged(rng: np.random.Generator, n: int) -> list[Any]:
+    """Draw lists with what is relevant; some have no label."""
+
+    def label() -> dict[str, float] | None:
+        some = {str(i): float(rng.integers(0, 4)) for i in rng.permutation(9)[: rng.integers(0, 4)]}
+        return None if rng.random() < 0.2 else some
+
+    return [([str(i) for i in rng.permutation(9)[: rng.integers(0, 7)]], label()) for _ in range(n)]
+
+
+def _ranking(rows: Sequence[Any]) -> RankingSummary:
+    return ranked([r[0] for r in rows], [r[1] for r in rows], ks=(1, 3), popular="012").summary
+
+
 CASES = (
     Case(
         AttributionSummary,
@@ -133,6 +162,8 @@ CASES = (
     Case(Confusion, _cells, _confusion, Confusion.zero),
     Case(ScoreSummary, _scores, _lift_scores, lambda: ScoreSummary.zero(EDGES)),
     Case(PredictedScores, _scores, _predicted, lambda: PredictedScores.zero(EDGES)),
+    Case(ExposureSummary, _listed, _exposure, lambda: ExposureSummary.zero(30, 7)),
+    Case(RankingSummary, _judged, _ranking, lambda: RankingSummary.zero((1, 3))),
     Case(ResidualSummary, _pairs, _residuals, lambda: ResidualSummary.zero(3.0)),
 )
 

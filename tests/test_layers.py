@@ -37,6 +37,7 @@ LAYERS = (
     {"baselines"},
     {"evaluate", "watermark"},
     {"lift", "attributions"},
+    {"lift_lists"},
     {"rules"},
     {"reference"},
     {"metrics"},

@@ -57,10 +57,11 @@ def _selected(key: str, what: str, patterns: tuple[str, ...] | None, names: list
 
 
 def _metric(alert: Alert, model: Model, checks: list[str], feedback: bool) -> Found:
-    from monitor.metrics import check_of, find, metric_names, needs_labels
+    from monitor.metrics import check_of, cutoff_of, find, is_metric, metric_names, needs_labels
 
-    if alert.metric not in (names := metric_names()):
-        yield ("metric",), unknown("metric", alert.metric, sorted(names))
+    performance = model.checks.performance
+    if not is_metric(alert.metric):
+        yield ("metric",), unknown("metric", alert.metric, sorted(metric_names()))
     elif (check := check_of(alert.metric)) not in checks:
         yield (
             ("metric",),
@@ -76,6 +77,8 @@ def _metric(alert: Alert, model: Model, checks: list[str], feedback: bool) -> Fo
             ("metric",),
             f"{alert.metric!r} compares whole rows, which is off; set checks.drift.multivariate to true",
         )
+    elif performance and (cutoff_of(alert.metric) or performance.k[0]) not in performance.k:
+        yield ("metric",), f"{alert.metric!r} is not computed; add its position to checks.performance.k"
     elif needs_labels(alert.metric) and not feedback:
         yield ("metric",), f"{alert.metric!r} needs labels, and the model has no feedback; give feedback"
 
@@ -103,9 +106,9 @@ def _bounds(alert: Alert) -> Found:
 
 def _derived(alert: Alert, has_reference: bool) -> Found:
     """Yield what is wrong with bounds that are no numbers: no reference, or no such limit of the metric."""
-    from monitor.metrics import find, metric_names
+    from monitor.metrics import find, is_metric
 
-    if alert.metric not in metric_names():
+    if not is_metric(alert.metric):
         return
     metric = find(alert.metric)
     for key in ("above", "below", "outside", "clear"):

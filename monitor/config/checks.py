@@ -11,6 +11,7 @@ from pydantic import Field
 
 from monitor.config.base import (
     Count,
+    ExistingFile,
     Given,
     Label,
     NotSwitch,
@@ -18,6 +19,7 @@ from monitor.config.base import (
     Section,
     Switch,
     Text,
+    one_or_many,
 )
 from monitor.config.explain import Explain
 
@@ -37,8 +39,31 @@ class Drift(Section):
     """Features whose distributions are compared; by default all."""
 
 
+Cutoff = Annotated[int, Field(ge=1, le=1000), NotSwitch]
+
+
+class ItemEmbeddings(Section):
+    """Embeddings of the items that a ranking model recommends."""
+
+    path: ExistingFile
+    """A Parquet, CSV or JSON Lines file with a row for each item."""
+    item: Text = "item"
+    """Its column of the items' ids."""
+    vector: Text = "embedding"
+    """Its column of the vectors, all of one length."""
+
+
 class Performance(Section):
     """Predictions against labels."""
+
+    k: Annotated[tuple[Cutoff, ...], Field(min_length=1, max_length=10), one_or_many(Cutoff)] = (10,)
+    """Ranking: one or a list of positions at which lists are cut, for `ndcg@k`, `map@k` and the like."""
+    popular: Annotated[float, Field(gt=0, le=1), NotSwitch] = 0.2
+    """Ranking: share of the reference's items, the most popular first, that `popularity_share` counts."""
+    catalogue_size: Count | None = None
+    """Ranking: number of items there are, for `catalogue_coverage`; by default those of the reference."""
+    embeddings: ItemEmbeddings | None = None
+    """Ranking: embeddings of the items, for `intra_list_diversity`."""
 
 
 class Fairness(Section):

@@ -225,6 +225,12 @@ def _checks(model: Model, declared: Declared) -> Found:
     for name in checks.fairness.privileged if checks.fairness else ():
         if name not in attributes:
             yield ("checks", "fairness", "privileged", name), unknown("sensitive attribute", name, attributes)
+    for key in (
+        (checks.performance.model_fields_set if checks.performance else ()) if model.task != "ranking" else ()
+    ):
+        yield ("checks", "performance", key), f"has no meaning for task {model.task}; it goes with ranking"
+    if checks.performance and len(set(checks.performance.k)) < len(checks.performance.k):
+        yield ("checks", "performance", "k"), "names a position twice; each must be there once"
     if checks.estimate and model.task not in ("binary", "regression"):
         yield ("checks", "estimate"), f"does not go with task {model.task}, only with binary and regression"
     elif checks.estimate and not declared(("reference",)):

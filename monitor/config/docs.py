@@ -81,6 +81,7 @@ TITLES = {
     "Checks": "models: checks",
     "Drift": "checks.drift",
     "Performance": "checks.performance",
+    "ItemEmbeddings": "checks.performance.embeddings",
     "Fairness": "checks.fairness",
     "Quality": "checks.quality",
     "Explain": "checks.explain",

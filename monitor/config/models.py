@@ -45,8 +45,12 @@ class Columns(Section):
     """Column of the predicted class or number; by default `prediction`."""
     score: Text | None = None
     """Column of the score of the positive class; by default `score`."""
+    scores: Text | None = None
+    """Column of the scores by class, or of a list's items; by default `scores`, where it is no text."""
     label: Text | None = None
     """Column of the truth; by default `label`."""
+    item: Text | None = None
+    """Ranking: column of the item that a label is about; by default `item`, in files without predictions."""
     features: dict[str, Text] = Field(default={})
     """Feature to column, where the names differ."""
 

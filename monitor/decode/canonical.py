@@ -18,6 +18,7 @@ from collections.abc import Collection
 from monitor.decode import attributed
 from monitor.decode.columns import SQL_TYPE, free_columns, literal, quote, whole_number
 from monitor.decode.derived import text_sql
+from monitor.decode.lists import with_lists
 from monitor.types import ModelSpec, StreamKind
 
 MAX_AHEAD_US = 5 * 60 * 1_000_000
@@ -27,7 +28,7 @@ TOP_LEVEL = (
     "event_id", "model", "version", "timestamp", "features", "prediction", "score", "scores", "segments",
     "label", "attributions",
 )  # fmt: skip
-_KNOWN = f"[{', '.join(map(literal, TOP_LEVEL))}]"
+FEEDBACK = ("event_id", "model", "timestamp", "label", "item")
 
 
 def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> str:
@@ -38,11 +39,12 @@ def parse_sql(spec: ModelSpec, kinds: Collection[StreamKind], relation: str) -> 
     """
     event = f"from_json(value, {_structure(spec, kinds)})"
     label = ", list_contains(keys[1], 'label') AS has_label" if "feedback" in kinds else ""
-    return (
+    parsed = (
         f"SELECT seq, part, off, record_us, {event} AS e, len(keys[1])::INTEGER AS top_n,"
         f" len(keys[2])::INTEGER AS feature_n, len(keys[3])::INTEGER AS attribution_n{label}"
         f" FROM (SELECT *, {_keys(spec)} AS keys FROM {relation})"
     )
+    return with_lists(parsed, kinds) if spec.task == "ranking" else parsed
 
 
 def odd_sql(spec: ModelSpec, relation: str) -> str:
@@ -89,12 +91,14 @@ def flagged_sql(spec: ModelSpec, kinds: Collection[StreamKind], *, lone: bool, o
 
 def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str:
     """Return the SELECT of the rows of ``prediction_columns`` from ``flagged``; ``clean``: of no odd ones."""
-    if spec.label_type == "VARCHAR":
+    score = "e.score"
+    if spec.task == "ranking":
+        choices, score = ["items[1]"], "coalesce(e.score, top)"
+    elif spec.prediction_type == "VARCHAR":
         named = "CASE WHEN left(e.prediction, 1) NOT IN ('{', '[') THEN e.prediction END"
         choices = [whole_number(f"({named})")]
     else:
-        choices = [_number("e.prediction")]
-    score = "e.score"
+        choices = [_number("e.prediction"), _finite("e.score")]
     if spec.task == "binary":
         score = f"coalesce(e.score, e.scores[{literal(spec.positive_class)}])"
         classes = f"THEN {literal(spec.positive_class)} ELSE {literal(spec.negative_class)}"
@@ -104,11 +108,10 @@ def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str
     elif spec.task == "multiclass":
         best = "list_filter(map_entries(e.scores), lambda x: x.value = list_max(map_values(e.scores)))"
         choices.append(f"list_min(list_transform({best}, lambda x: x.key))")
-    else:
-        choices.append(_finite("e.score"))
+    scores = "NULL, {}, items" if spec.task == "ranking" else "e.scores, {}"
     columns = [
         "seq, part, off, md5_number(e.event_id), time_us, coalesce(e.version, '')",
-        f"coalesce({', '.join(choices)}), {_finite(score)}, e.scores, {_faults(spec)}",
+        f"coalesce({', '.join(choices)}), {_finite(score)}, {scores.format(_faults(spec))}",
     ]
     for i, (name, kind) in enumerate(spec.features.items(), start=1):
         value = f"e.features.{quote(name)}"
@@ -133,15 +136,18 @@ def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str
 def label_sql(spec: ModelSpec, flagged: str) -> str:
     """Return the SELECT of the rows of ``label_columns`` from ``flagged``."""
     value = whole_number("e.label") if spec.label_type == "VARCHAR" else _number("e.label")
+    if spec.task == "ranking":
+        value = f"said, {whole_number('e.item')}"
     columns = f"seq, part, off, md5_number(e.event_id), coalesce(time_us, record_us), {value}"
     return f"SELECT {columns} FROM ({flagged}) WHERE reason IS NULL AND is_feedback"
 
 
 def _structure(spec: ModelSpec, kinds: Collection[StreamKind]) -> str:
     """Return what ``from_json`` takes out; every known name is in it, so that names can be counted."""
-    fields: dict[str, object] = dict.fromkeys(TOP_LEVEL, "VARCHAR")
+    fields: dict[str, object] = dict.fromkeys(_top_level(spec), "VARCHAR")
     if "prediction" in kinds:
-        fields |= {"score": "DOUBLE", "scores": "MAP(VARCHAR, DOUBLE)"}
+        fields |= {"score": "DOUBLE"}
+        fields |= {"scores": "MAP(VARCHAR, DOUBLE)"} if spec.task != "ranking" else {}
         free = dict.fromkeys(free_columns(spec), "VARCHAR")
         if spec.features or free:
             fields["features"] = {n: SQL_TYPE[k] for n, k in spec.features.items()} | free
@@ -149,7 +155,11 @@ def _structure(spec: ModelSpec, kinds: Collection[StreamKind]) -> str:
             fields["segments"] = free
         fields |= attributed.structure(spec)
         return literal(json.dumps(fields))
-    return literal(json.dumps({name: "VARCHAR" for name in ("event_id", "model", "timestamp", "label")}))
+    return literal(json.dumps({k: v for k, v in fields.items() if k in FEEDBACK}))
+
+
+def _top_level(spec: ModelSpec) -> tuple[str, ...]:
+    return (*TOP_LEVEL, "item") if spec.task == "ranking" else TOP_LEVEL
 
 
 def _keys(spec: ModelSpec) -> str:
@@ -181,7 +191,9 @@ def _timestamp(spec: ModelSpec) -> str:
 
 
 def _has_prediction(spec: ModelSpec) -> str:
-    """SQL of whether the event carries what the task needs: a class, a number, or a score to make it of."""
+    """SQL of whether the event carries what the task needs: class, number, list, or scores to make it of."""
+    if spec.task == "ranking":
+        return "(items IS NOT NULL)"
     if spec.label_type == "DOUBLE":
         return f"({_number('e.prediction')} IS NOT NULL OR isfinite(e.score)) IS TRUE"
     scored = "isfinite(e.score)" if spec.task == "binary" else "false"
@@ -213,12 +225,9 @@ def _reason(spec: ModelSpec, kinds: Collection[StreamKind], lone: bool) -> str:
         (f"time_us < {OLDEST_US}", "past"),
     ]
     if "feedback" in kinds:
-        number = (
-            f"{_number('e.label')} IS NULL"
-            if spec.label_type == "DOUBLE"
-            else "left(e.label, 1) IN ('{', '[')"
-        )
-        cases.append((f"e.label IS NOT NULL AND {number}", "bad_label"))
+        unusable = {"regression": f"{_number('e.label')} IS NULL", "ranking": "said IS NULL"}
+        test = unusable.get(spec.task, "left(e.label, 1) IN ('{', '[')")
+        cases.append((f"e.label IS NOT NULL AND {test}", "bad_label"))
     return "CASE " + " ".join(f"WHEN {test} THEN '{reason}'" for test, reason in cases) + " END"
 
 
@@ -227,7 +236,7 @@ def _suspicious(spec: ModelSpec) -> str:
 
     A sum is NULL or not finite when one of its terms is; so is a concatenation.
     """
-    present = " + ".join(f"(e.{name} IS NOT NULL)::TINYINT" for name in TOP_LEVEL)
+    present = " + ".join(f"(e.{name} IS NOT NULL)::TINYINT" for name in _top_level(spec))
     clean = [f"top_n = {present}", "(e.score IS NULL OR isfinite(e.score))"]
     free = [f"(e.features.{quote(name)} IS NOT NULL)::TINYINT" for name in free_columns(spec)]
     if spec.features:
@@ -240,6 +249,7 @@ def _suspicious(spec: ModelSpec) -> str:
         clean.append(f"strpos({firsts}, '{{') + strpos({firsts}, '[') = 0")
     clean += [f"{fields[n]} IS NOT NULL" for n, k in spec.features.items() if k == "embedding"]
     clean += attributed.clean_sql(spec)
+    clean += ["len(flaws) = 0"] if spec.task == "ranking" else []
     return f"({' AND '.join(clean)}) IS NOT TRUE"
 
 
@@ -261,11 +271,13 @@ def _faults(spec: ModelSpec) -> str:
             case += f" WHEN {json_type} IN ('OBJECT', 'ARRAY') THEN {mismatch}"
         entries.append(f"{case} WHEN {value} IS NULL AND {json_type} <> 'NULL' THEN {mismatch} END")
     entries += attributed.fault_sql(spec, after=len(spec.features) + 1)
-    unknown = f"list_filter(keys[1], lambda x: NOT list_contains({_KNOWN}, x))"
+    known = f"[{', '.join(map(literal, _top_level(spec)))}]"
+    unknown = f"list_filter(keys[1], lambda x: NOT list_contains({known}, x))"
     nested = f"list_filter(coalesce(keys[2], []), lambda x: NOT list_contains([{names}], x))"
     more = attributed.unknown_sql(spec)
     nested = f"list_concat({nested}, {more})" if more else nested
     listed = f"list_concat({unknown}, {nested})[:{MAX_UNKNOWN}]"
     named = f"list_transform({listed}, lambda x: 'unknown:' || left(x, 64))"
-    found = f"list_concat(list_filter([{', '.join(entries)}], lambda x: x IS NOT NULL), {named})"
+    lists = f"list_concat(flaws, {named})" if spec.task == "ranking" else named
+    found = f"list_concat(list_filter([{', '.join(entries)}], lambda x: x IS NOT NULL), {lists})"
     return f"CASE WHEN types IS NOT NULL THEN nullif({found}, []) END"

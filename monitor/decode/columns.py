@@ -83,20 +83,25 @@ def prediction_columns(spec: ModelSpec) -> dict[str, str]:
     """Return column name -> SQL type of the table of a model's predictions.
 
     ``seq`` numbers rows as they land; ``(part, off)`` is the place in the log; ``id`` the MD5 of the event
-    id; ``faults`` lists what was wrong with single fields, NULL for most rows.
+    id; ``faults`` lists what was wrong with single fields, NULL for most rows. A list of ``items`` has its
+    first as ``prediction``, and that one's score.
     """
     base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "event_us": "BIGINT"}
-    base |= {"version": "VARCHAR", "prediction": spec.label_type, "score": "DOUBLE"}
+    base |= {"version": "VARCHAR", "prediction": spec.prediction_type, "score": "DOUBLE"}
     base |= {"scores": "MAP(VARCHAR, DOUBLE)", "faults": "VARCHAR[]"}
+    base |= {"items": "VARCHAR[]"} if spec.task == "ranking" else {}
     for name, kind in spec.features.items():
         base |= dict.fromkeys(stored_columns(name, kind), "DOUBLE" if kind == "text" else SQL_TYPE[kind])
     return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)} | attribution_columns(spec)
 
 
 def label_columns(spec: ModelSpec) -> dict[str, str]:
-    """Return column name -> SQL type of the table of a model's labels; a NULL label withdraws."""
+    """Return column name -> SQL type of the table of a model's labels; a NULL label withdraws.
+
+    A label about a list is about one ``item`` of it, or (NULL) about all of them.
+    """
     base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "label_us": "BIGINT"}
-    return base | {"label": spec.label_type}
+    return base | {"label": spec.label_type} | ({"item": "VARCHAR"} if spec.task == "ranking" else {})
 
 
 def whole_number(text: str) -> str:

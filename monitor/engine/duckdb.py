@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.decode.columns import column_of, literal, quote
+from monitor.engine.joined import joined_lists
 from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, rank_sql
 from monitor.types import ALL_VERSIONS, ModelSpec, Window
@@ -206,18 +207,24 @@ class WindowQuery:
 
         Of several labels for one event the latest by (label time, log order) counts; a NULL one withdraws.
         Most events have one: all labels are joined, and only if that made more rows are the others deleted.
+        Labels of lists add up, see :func:`joined_lists`.
         """
         if self._joined:
             return
         columns = ", ".join(["id", "seq", "event_us", "prediction", "score", *self._sliced])
-        scores, left = (", scores", "") if self.spec.task == "multiclass" else ("", " EXCLUDE (id)")
+        columns += {"multiclass": ", scores", "ranking": ", items"}.get(self.spec.task, "")
+        window = f"SELECT {columns} FROM {self.predictions} WHERE {self._where(Slice())}"
         known = "" if self.as_of_us is None else f" WHERE label_us IS NULL OR label_us <= {self.as_of_us}"
-        place = f"{rank_sql(self.cursor)}::BIGINT * {1 << 48} + off"
-        rows = self.cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE asked AS SELECT w.*{left}, label, label_us, place"
-            f" FROM (SELECT {columns}{scores} FROM {self.predictions} WHERE {self._where(Slice())}) w"
-            f" LEFT JOIN (SELECT id, label, label_us, {place} AS place FROM {self._labels}{known}) USING (id)"
-        ).fetchall()
+        place = f"{rank_sql(self.cursor)}::BIGINT * {1 << 48} + off AS place"
+        said = f"SELECT * EXCLUDE (seq, part, off), {place} FROM {self._labels}{known}"
+        if self.spec.task == "ranking":
+            joined = joined_lists(window, said)
+        else:
+            left = "" if self.spec.task == "multiclass" else " EXCLUDE (id)"
+            joined = (
+                f"SELECT w.*{left}, label, label_us, place FROM ({window}) w LEFT JOIN ({said}) USING (id)"
+            )
+        rows = self.cursor.execute(f"CREATE OR REPLACE TEMP TABLE asked AS {joined}").fetchall()
         if rows[0][0] > self.count():
             newest = f"arg_max(rowid, coalesce(label_us, 0)::HUGEINT * {1 << 64} + place)"
             self.cursor.execute(

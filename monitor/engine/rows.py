@@ -148,9 +148,13 @@ def quantiles(query: WindowQuery, parts: int) -> list[int]:
 
 
 def label_classes(query: WindowQuery, part: Slice) -> tuple[list[str], list[int], int]:
-    """Return (classes, counts, rows without a label), for class labels."""
+    """Return (classes, counts, rows without a label), for class labels; of lists every relevant item."""
     query.join()
-    select = f"SELECT label, count(*) FROM asked WHERE {query._where(part)} GROUP BY 1 ORDER BY 1"
+    label = "label"
+    if query.spec.task == "ranking":
+        held = "list_transform(list_filter(map_entries(label), lambda x: x.value > 0), lambda x: x.key)"
+        label = f"unnest(CASE WHEN label IS NULL THEN [NULL] ELSE {held} END)"
+    select = f"SELECT {label}, count(*) FROM asked WHERE {query._where(part)} GROUP BY 1 ORDER BY 1"
     rows = query.cursor.execute(select).fetchall()
     present = [(v, n) for v, n in rows if v is not None]
     return [v for v, _ in present], [n for _, n in present], sum(n for v, n in rows if v is None)

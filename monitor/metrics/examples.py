@@ -12,14 +12,19 @@ from monitor.metrics.attributions import AttributionData
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.groups import GroupData
+from monitor.metrics.rankings import Exposed, RankingData, Spread
 from monitor.metrics.samples import SamplePair
 from monitor.metrics.tasks import TaskData
+from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import LEVELS, Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
+from monitor.summaries.distances import mean_distances
 from monitor.summaries.expected import PredictedScores
+from monitor.summaries.exposure import ExposureSummary
 from monitor.summaries.numeric import NumericSummary, cuts_from, ordered
+from monitor.summaries.ranking import Gains, RankingSummary
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
 from monitor.types import Task
@@ -214,3 +219,59 @@ def attributed(
 
     rng, known = np.random.default_rng(seed), None if reference is None else lifted(reference)
     return AttributionData(task, lifted(current), rng, known, pvalues=pvalues)
+
+
+def ranked(
+    lists: Sequence[Sequence[str]],
+    labels: Sequence[Mapping[str, float] | None] = (),
+    *,
+    ks: Sequence[int] = (10,),
+    popular: Sequence[str] = (),
+    share: float = 0.2,
+    embeddings: Mapping[str, Sequence[float]] | None = None,
+) -> RankingData:
+    """Return a ranking model's window: lists of items, of each the relevance of items (None: no label).
+
+    ``popular`` are the reference's items, the most popular first.
+
+    >>> ranked(["ab", "c"], [{"a": 1}, None]).labelled
+    1
+    """
+    shown = [list(one) for one in lists]
+    held = [(one, label) for one, label in zip(shown, labels, strict=False) if label is not None]
+    summary = RankingSummary.lift(
+        gains(held, ks[-1], popular).values(ks), ks=ks, unlabelled=len(shown) - len(held)
+    )
+    names = [*popular, *sorted({item for one in shown for item in one} - set(popular))]
+    lengths = np.array([len(one) for one in shown], np.int64)
+    codes = np.array([names.index(item) for one in shown for item in one], np.int64)
+    owners, head = np.arange(1, len(shown) + 1), round(share * len(popular))
+    exposed = Exposed(ExposureSummary.lift(codes, lengths, owners, size=len(names), head=head), len(popular))
+    if embeddings is None:
+        return RankingData(summary, lambda: exposed)
+    vectors = np.array([embeddings[name] for name in names], np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    spread = Spread.lift(mean_distances(codes, lengths, vectors))
+    return RankingData(summary, lambda: exposed, lambda: spread)
+
+
+def gains(
+    rows: Sequence[tuple[Sequence[str], Mapping[str, float]]], k: int, popular: Sequence[str] = ()
+) -> Gains:
+    """Return labelled lists by the relevance of their first ``k`` positions.
+
+    >>> gains([("ab", {"b": 2.0})], 3).shown
+    array([[0., 2., 0.]])
+    """
+
+    def matrix(relevances: Sequence[Sequence[float]]) -> FloatArray:
+        padded = [[*one[:k], *[0.0] * (k - len(one))] for one in relevances]
+        return np.array(padded, np.float64).reshape(-1, k)
+
+    shown = [[label.get(item, 0.0) for item in one] for one, label in rows]
+    ideal = [sorted(label.values(), reverse=True) for _, label in rows]
+    common = [[label.get(item, 0.0) for item in popular] for _, label in rows]
+    relevant = [sum(value > 0 for value in label.values()) for _, label in rows]
+    first = [next((i for i, value in enumerate(one, 1) if value > 0), 0) for one in shown]
+    counts = np.array(relevant, np.int64), np.array(first, np.int64)
+    return Gains(matrix(shown), matrix(ideal), *counts, matrix(common) if popular else None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial, update_wrapper
 from typing import Any, Literal, Protocol, TypeVar
 
 from monitor.summaries import FloatArray, IntArray
@@ -19,6 +21,7 @@ TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+CUTOFF = 10  # of a metric at k, where none is configured
 
 
 class Measured(Protocol):
@@ -93,7 +96,8 @@ class Metric:
     ----------
     name
         The result name (``psi``, ``accuracy``); column metrics add ``prediction_``, ``score_`` and
-        ``label_`` for subjects that are not features, see :meth:`result_name`.
+        ``label_`` for subjects that are not features, see :meth:`result_name`. ``ndcg@k`` stands for a metric
+        for each cutoff, see :meth:`at`.
     check, subject
         Where it is configured, and what one call is about: a ``column`` (:class:`ColumnPair`), a ``task``
         (:class:`TaskData`) or its ``estimate`` (:class:`EstimateData`), every ``group`` or the ``gap``
@@ -164,7 +168,16 @@ class Metric:
     def family_of(self, target: Target) -> str:
         """Return the Prometheus family for a subject."""
         kind = f"{target}_" if self.subject == "column" else "fairness_" if self.subject == "gap" else ""
-        return f"{PREFIX}{kind}{self.suffix or self.name}"
+        return f"{PREFIX}{kind}{(self.suffix or self.name).replace('@', '_at_')}"
+
+    def at(self, *ks: int) -> tuple[Metric, ...]:
+        """Return the metric at each cutoff; itself when it has none.
+
+        The function of ``ndcg@k`` takes ``k``; ``ndcg@10`` is it with ``k=10``, a result name of its own.
+        """
+        if not self.name.endswith("@k"):
+            return (self,)
+        return tuple(replace(self, name=f"{self.name[:-1]}{k}", function=_cut(self.function, k)) for k in ks)
 
     def result_name(self, target: Target = "feature") -> str:
         """Return the name in results: ``psi`` of a feature, ``score_psi`` of the score."""
@@ -201,6 +214,7 @@ def guarded(compute: Callable[[], T]) -> T | Outcome:
 
 _METRICS: dict[str, Metric] = {}
 _RESULTS: dict[str, tuple[Metric, Target]] = {}
+_CUT = re.compile(r"(.+@)([1-9][0-9]{0,3})")
 
 
 def metric(
@@ -266,13 +280,31 @@ def metrics(check: Check | None = None, subject: Subject | None = None) -> tuple
 
 
 def metric_names() -> frozenset[str]:
-    """Return every result name there is, those of prediction, score and label included."""
-    return frozenset(_RESULTS)
+    """Return every result name there is, those of prediction, score and label included; of cutoffs one."""
+    return frozenset(name.replace("@k", f"@{CUTOFF}") for name in _RESULTS)
+
+
+def is_metric(result_name: str) -> bool:
+    """Tell whether results can have this name: ``ndcg@10`` and any other cutoff, but not ``ndcg@k``."""
+    try:
+        return bool(_lookup(result_name))
+    except KeyError:
+        return False
+
+
+def cutoff_of(result_name: str) -> int | None:
+    """Return the position at which a metric cuts lists, None of others.
+
+    >>> cutoff_of("ndcg@5"), cutoff_of("psi")
+    (5, None)
+    """
+    found = _CUT.fullmatch(result_name)
+    return int(found[2]) if found else None
 
 
 def find(result_name: str) -> Metric:
     """Return the metric behind a result name; ``KeyError`` when there is none."""
-    return _RESULTS[result_name][0]
+    return _lookup(result_name)[0]
 
 
 def target_of(result_name: str) -> Target:
@@ -287,7 +319,7 @@ def check_of(result_name: str) -> str:
 
 def needs_labels(result_name: str) -> bool:
     """Return whether a result has to wait for labels: by its metric, or because it is about the label."""
-    entry, target = _RESULTS[result_name]
+    entry, target = _lookup(result_name)
     return entry.needs_labels or target == "label"
 
 
@@ -295,8 +327,20 @@ def family_of(result_name: str) -> str:
     """Return the Prometheus family of a result name.
 
     >>> import monitor.metrics
-    >>> family_of("psi"), family_of("score_psi"), family_of("accuracy")
-    ('model_monitor_feature_psi', 'model_monitor_score_psi', 'model_monitor_accuracy')
+    >>> family_of("psi"), family_of("score_psi"), family_of("ndcg@10")
+    ('model_monitor_feature_psi', 'model_monitor_score_psi', 'model_monitor_ndcg_at_10')
     """
-    entry, target = _RESULTS[result_name]
+    entry, target = _lookup(result_name)
     return entry.family_of(target)
+
+
+def _lookup(result_name: str) -> tuple[Metric, Target]:
+    found = _CUT.fullmatch(result_name)
+    if not found and not result_name.endswith("@k"):
+        return _RESULTS[result_name]
+    entry, target = _RESULTS[f"{found[1]}k" if found else ""]
+    return entry.at(int(found[2]) if found else 0)[0], target
+
+
+def _cut(function: Callable[..., Any], k: int) -> Callable[..., Any]:
+    return update_wrapper(partial(function, k=k), function)

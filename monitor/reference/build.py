@@ -17,6 +17,7 @@ from monitor.decode.derived import derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import label_classes, label_numbers, vector_mean
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
+from monitor.reference.catalogue import Catalogue
 from monitor.reference.data import Column, Reference
 from monitor.summaries import FloatArray
 from monitor.summaries.categorical import CategoricalSummary, categories_from
@@ -57,6 +58,7 @@ def build(query: WindowQuery, *, sample: int = SAMPLE_ROWS, id: str = "") -> Ref
         query.sample(Slice(), columns, k) if columns and k else None,
         cells=whole.cells,
         segments=segments,
+        catalogue=Catalogue.of(query) if spec.task == "ranking" else None,
     )
     return found if id else found.named(found.content())
 
@@ -91,7 +93,7 @@ def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], lim
 
 def _cells(query: WindowQuery, part: Slice) -> dict[str, Confusion]:
     """Return the cells of truth and prediction by sensitive attribute; those of everyone under ``""``."""
-    if query.spec.label_type == "DOUBLE":
+    if query.spec.task not in ("binary", "multiclass"):
         return {}
     counted = query.cells(part, query.spec.checks.sensitive)
     return {"|".join(attribute): Confusion.counted(rows) for attribute, rows in counted.items()}

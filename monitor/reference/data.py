@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from monitor.engine.sample import from_text, to_text
 from monitor.errors import StoreError
+from monitor.reference.catalogue import Catalogue
 from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import Calibrator
@@ -88,6 +89,8 @@ class Reference:
     segments
         ``plan=gold`` -> the profile of that segment's own rows: columns, targets and cells alone. A segment
         of too few rows has none.
+    catalogue
+        The items of a ranking model; None for other tasks.
     """
 
     id: str
@@ -101,6 +104,7 @@ class Reference:
     cells: Mapping[str, Confusion] = field(default_factory=dict)
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
     segments: Mapping[str, Reference] = field(default_factory=dict)
+    catalogue: Catalogue | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -142,6 +146,7 @@ class Reference:
             "cells": _encoded(self.cells),
             "baselines": [] if lazy else [[*key, *astuple(one)] for key, one in self.baselines.items()],
             "segments": {name: part._to_dict() for name, part in self.segments.items()},
+            "catalogue": self.catalogue and self.catalogue.to_json(),
         }
 
     @classmethod
@@ -174,6 +179,7 @@ class Reference:
             cells={k: _decoded(one) for k, one in row.get("cells", {}).items()},
             baselines={tuple(one[:5]): Baseline(*one[5:]) for one in row["baselines"]},
             segments={k: cls._from_dict(part) for k, part in row["segments"].items()},
+            catalogue=Catalogue.from_json(row["catalogue"]) if row.get("catalogue") else None,
         )
 
 

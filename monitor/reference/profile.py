@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from monitor.decode.columns import free_columns, literal, quote, stored_columns, whole_number
 from monitor.decode.derived import text_sql
+from monitor.decode.lists import table_columns, with_lists
 from monitor.engine.duckdb import WindowQuery
 from monitor.engine.sample import SAMPLE_ROWS
 from monitor.errors import ReferenceDataError
@@ -32,6 +33,7 @@ READERS = {
 }
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 ROLES = ("prediction", "score", "label", "event_id", "timestamp", "version", "model")
+LISTS = ("prediction", "scores", "score", "label")  # what a ranking model's rows are made of
 _ROW = '"row number"'
 IN_MEMORY_ROWS = 2_000_000  # a file of more is unpacked on disk
 
@@ -151,24 +153,31 @@ class ReferenceFile:
             store = Store(path)
             stack.callback(store.close)
             model, cursor = store.register(spec), store.cursor()
-            label = {"label": columns.pop("label")}
             place = "off AS seq, 0 AS part, md5_number(off::VARCHAR) AS id"
             moment = "row_number() OVER (ORDER BY time NULLS LAST, off) - 1 AS event_us"
-            self._copy(
-                columns,
-                cursor,
-                predictions_table(model),
-                f"* EXCLUDE (time), {place}, '' AS version, {moment}",
-            )
-            self._copy(label, cursor, labels_table(model), f"*, {place}")
+            rows, label = "* EXCLUDE (time, label)", "label"
+            if spec.task == "ranking":
+                first = f"items[1] AS prediction, {_finite('coalesce(own, top)')} AS score"
+                rows, label = f"* EXCLUDE (time, e, own, top, flaws, said), {first}", "said AS label"
+            whole = f"{rows}, {place}, '' AS version, {moment}"
+            self._copy(columns, cursor, predictions_table(model), whole)
+            label_only = {k: v for k, v in columns.items() if k in ("label", "e")}
+            self._copy(label_only, cursor, labels_table(model), f"{label}, off, {place}")
             yield WindowQuery(cursor, spec, model, Window(0, max(int(found[0][0]), 1)))
 
-    def _copy(self, columns: Mapping[str, str], cursor: Cursor, table: str, select: str) -> None:
+    def _typed(self, name: str) -> tuple[str, str] | None:
+        """Return the column for a canonical name and its SQL type, None when there is none."""
+        column = self.source(name)
+        return (column, self.types[column]) if column else None
+
+    def _copy(self, columns: Mapping[str, str], cursor: Cursor, into: str, select: str) -> None:
         """Insert columns (name -> SQL) of every row, numbered from 1 as ``off``, by a SELECT over them."""
         listed = ", ".join(f"{sql} AS {quote(name)}" for name, sql in columns.items())
         numbered = f"SELECT {listed}, row_number() OVER () AS off FROM {self._table}"
+        if "e" in columns:
+            numbered = with_lists(numbered, ("prediction", "feedback"))
         cursor.register("file_rows", self._connection.sql(numbered).to_arrow_reader())
-        cursor.execute(f"INSERT INTO {table} BY NAME SELECT {select} FROM file_rows")
+        cursor.execute(f"INSERT INTO {into} BY NAME SELECT {select} FROM file_rows")
         cursor.unregister("file_rows")
 
     def _columns(self, spec: ModelSpec) -> dict[str, str]:
@@ -213,13 +222,18 @@ class ReferenceFile:
         time = raw.get("timestamp", "NULL")
         if time != "NULL" and self.types[str(self.source("timestamp"))] == "VARCHAR":
             time = f"try_cast({time} AS TIMESTAMPTZ)"
+        if spec.task == "ranking":
+            return {"time": time, **table_columns({name: self._typed(name) for name in LISTS})}
         columns |= {"score": score, "time": time}
         columns |= {"prediction": f"coalesce({', '.join(choices)})"} if choices else {}
         return columns | {"label": value(raw["label"]) if "label" in raw else f"NULL::{spec.label_type}"}
 
 
 def _number(column: str) -> str:
-    number = f"try_cast({column} AS DOUBLE)"
+    return _finite(f"try_cast({column} AS DOUBLE)")
+
+
+def _finite(number: str) -> str:
     return f"CASE WHEN isfinite({number}) THEN {number} END"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from monitor.metrics import metric_names
+from monitor.metrics import is_metric
 from monitor.rules.bounds import Bound, Critical, RelativeToReference
 from monitor.rules.rule import AlertRule
 from monitor.types import ModelSpec
@@ -26,7 +26,7 @@ PERFORMANCE = {  # task -> (metric, sign of a change for the worse, metric witho
     "binary": ("accuracy", -1, "estimated_accuracy"),
     "multiclass": ("accuracy", -1, None),
     "regression": ("mae", 1, "estimated_mae"),
-    "ranking": ("ndcg@10", -1, None),
+    "ranking": ("ndcg@{k}", -1, None),
 }
 GAPS = {"parity": "demographic_parity_difference", "odds": "equalized_odds_difference"}
 NAMES = tuple(
@@ -45,7 +45,7 @@ def default_rules(spec: ModelSpec, *, has_reference: bool, has_feedback: bool) -
             *(_performance(spec, has_feedback) if has_reference else ()),
             *(_fairness(has_feedback) if spec.checks.fairness and has_reference else ()),
         )
-        if rule.metric in metric_names()
+        if is_metric(rule.metric)
     )
 
 
@@ -86,6 +86,7 @@ def _quality(has_reference: bool) -> Iterator[AlertRule]:
 
 def _performance(spec: ModelSpec, has_feedback: bool) -> Iterator[AlertRule]:
     realised, sign, estimated = PERFORMANCE[spec.task]
+    realised = realised.format(k=spec.checks.ks[-1])
     metric = realised if spec.checks.performance and has_feedback else estimated
     if metric is None or (metric == estimated and not spec.checks.estimate):
         return

@@ -1,7 +1,8 @@
 """Rows of a table (CSV, Parquet) as canonical JSON events, by vectorised SQL in an in-memory DuckDB.
 
 Columns named like a top-level key of the canonical event become that key; the struct or map columns
-``features``, ``scores``, ``segments`` and ``attributions`` pass through; every other column is a feature.
+``features``, ``scores`` (a list too), ``segments`` and ``attributions`` pass through; every other column is a
+feature. ``item`` is a key where there are no predictions.
 ``columns`` renames:
 ``{"label": "repaid", "segments.channel": "chan"}``.
 """
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 
 from monitor.errors import SourceError
 
-SCALARS = ("event_id", "model", "version", "timestamp", "prediction", "score", "label")
+SCALARS = ("event_id", "model", "version", "timestamp", "prediction", "score", "label", "item")
 OBJECTS = ("features", "scores", "segments", "attributions")
+PREDICTS = {"prediction", "score", "scores"}
 _RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -53,12 +55,8 @@ def event_sql(schema: pa.Schema, columns: Mapping[str, str]) -> str:
     named = {key: column for key, column in columns.items() if "." not in key}
     taken = set(columns.values())
     for key in SCALARS + OBJECTS:
-        if (
-            key not in named
-            and key in at
-            and key not in taken
-            and (key in SCALARS or _is_object(schema, key))
-        ):
+        free = key not in named and key in at and key not in taken
+        if free and _is_key(schema, key, predicts=bool(PREDICTS & {*at, *named})):
             named[key] = key
     used = taken | set(named.values())
     inner: dict[str, dict[str, str]] = {key: {} for key in OBJECTS}
@@ -72,15 +70,19 @@ def event_sql(schema: pa.Schema, columns: Mapping[str, str]) -> str:
         if (value := _object(at[named[key]] if key in named else None, inner[key])) is not None:
             fields[key] = value
     full = f"to_json({_struct(fields)})"
-    if "label" in fields and {"prediction", "score", "scores"} & fields.keys():
+    if "label" in fields and PREDICTS & fields.keys():
         unlabelled = _struct({k: v for k, v in fields.items() if k != "label"})
         return f"CASE WHEN {fields['label']} IS NULL THEN to_json({unlabelled}) ELSE {full} END::VARCHAR"
     return f"({full})::VARCHAR"
 
 
-def _is_object(schema: pa.Schema, name: str) -> bool:
+def _is_key(schema: pa.Schema, name: str, *, predicts: bool) -> bool:
+    """Tell whether a column of this name is meant as the event's key, and not as a feature."""
+    if name in SCALARS:
+        return name != "item" or not predicts
     kind = schema.field(name).type
-    return bool(pa.types.is_struct(kind) or pa.types.is_map(kind))
+    listed = name == "scores" and (pa.types.is_list(kind) or pa.types.is_large_list(kind))
+    return bool(pa.types.is_struct(kind) or pa.types.is_map(kind) or listed)
 
 
 def _object(column: str | None, more: Mapping[str, str]) -> str | None:

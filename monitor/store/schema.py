@@ -104,8 +104,8 @@ def ensure_model(connection: duckdb.DuckDBPyConnection, spec: ModelSpec) -> int:
     rows = connection.execute("SELECT id, task FROM models WHERE name = ?", [spec.name]).fetchall()
     if rows:
         number, task = rows[0]
-        numeric = {"regression", "ranking"}
-        if (task in numeric) != (spec.task in numeric):
+        kinds = {"binary": "class", "multiclass": "class"}
+        if kinds.get(task, task) != kinds.get(spec.task, spec.task):
             raise StoreError(
                 f"model {spec.name!r} is stored with task {task}, the configuration says {spec.task}; "
                 "give the model another name or start with another store.path"

@@ -11,7 +11,7 @@ from monitor.metrics.tasks import TaskData
     "label_coverage",
     check="performance",
     subject="task",
-    applies={"binary", "multiclass", "regression"},
+    applies={"binary", "multiclass", "regression", "ranking"},
     unit="ratio",
     suffix="label_coverage_ratio",
     counts_labels=True,
