@@ -1,16 +1,16 @@
-"""What a metric is: its outcome, its description, and the registry that every metric file adds itself to."""
+"""What a metric is: its description, and the registry that every metric file adds itself to."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial, update_wrapper
 from typing import Any, Literal, Protocol, TypeVar
 
+from monitor.metrics.outcome import Outcome as Outcome
+from monitor.metrics.outcome import guarded as guarded
 from monitor.summaries import FloatArray, IntArray
-from monitor.types import State
 
 Check = Literal["drift", "performance", "estimate", "fairness", "quality", "explain"]
 Subject = Literal[
@@ -20,7 +20,6 @@ Target = Literal["feature", "prediction", "score", "label"]
 TARGETS: tuple[Target, ...] = ("feature", "prediction", "score", "label")
 PREFIX = "model_monitor_"
 F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
 CUTOFF = 10  # of a metric at k, where none is configured
 
 
@@ -39,53 +38,6 @@ class Measured(Protocol):
 
 Limit = Callable[[Measured, float], float | None]
 Statistic = Callable[[IntArray, IntArray], FloatArray]  # int64[..., B] of both sides -> float64[...]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer of one metric about one subject, or the reason there is none.
-
-    ``value`` is a finite float exactly when ``state`` is ``"ok"``. ``lower`` and ``upper`` are a 95 %
-    interval where the metric has one. ``n`` counts the rows of the window that the value rests on.
-    """
-
-    value: float | None
-    state: State = "ok"
-    lower: float | None = None
-    upper: float | None = None
-    n: int = 0
-    n_reference: int = 0
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def none(
-        cls,
-        state: State,
-        reason: str,
-        *,
-        n: int = 0,
-        n_reference: int = 0,
-        detail: Mapping[str, Any] | None = None,
-    ) -> Outcome:
-        """Return "no value", with its state and the reason in words."""
-        return cls(None, state, n=n, n_reference=n_reference, detail={"reason": reason, **(detail or {})})
-
-    def checked(self) -> Outcome:
-        """Return this outcome without any non-finite number: no value, and the state says so."""
-        if self.value is not None and not math.isfinite(self.value):
-            reason = f"the result is {self.value}: the numbers are too large, or too few to divide by"
-            return Outcome.none("not_applicable", reason, n=self.n, n_reference=self.n_reference)
-        if any(bound is not None and not math.isfinite(bound) for bound in (self.lower, self.upper)):
-            return Outcome(
-                self.value,
-                self.state,
-                None,
-                None,
-                self.n,
-                self.n_reference,
-                {**self.detail, "interval": "none"},
-            )
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,19 +156,6 @@ def level(measured: Measured, alpha: float) -> float:
     return alpha
 
 
-def guarded(compute: Callable[[], T]) -> T | Outcome:
-    """Run one computation; what it raises becomes a state, and the others go on."""
-    try:
-        return compute()
-    except Exception as error:  # the one broad catch of the evaluation: a metric fails alone
-        return Outcome(None, "failed", detail={"error": f"{type(error).__name__}: {error}"})
-
-
-_METRICS: dict[str, Metric] = {}
-_RESULTS: dict[str, tuple[Metric, Target]] = {}
-_CUT = re.compile(r"(.+@)([1-9][0-9]{0,3})")
-
-
 def metric(
     name: str,
     *,
@@ -309,7 +248,7 @@ def find(result_name: str) -> Metric:
 
 def target_of(result_name: str) -> Target:
     """Return what a result name is about: a feature, or the prediction, score or label."""
-    return _RESULTS[result_name][1]
+    return _lookup(result_name)[1]
 
 
 def check_of(result_name: str) -> str:
