@@ -65,8 +65,3 @@ def guarded(compute: Callable[[], T]) -> T | Outcome:
         return compute()
     except Exception as error:  # the one broad catch of the evaluation: a metric fails alone
         return Outcome(None, "failed", detail={"error": f"{type(error).__name__}: {error}"})
-
-
-_METRICS: dict[str, Metric] = {}
-_RESULTS: dict[str, tuple[Metric, Target]] = {}
-_CUT = re.compile(r"(.+@)([1-9][0-9]{0,3})")

@@ -156,6 +156,11 @@ def level(measured: Measured, alpha: float) -> float:
     return alpha
 
 
+_METRICS: dict[str, Metric] = {}
+_RESULTS: dict[str, tuple[Metric, Target]] = {}
+_CUT = re.compile(r"(.+@)([1-9][0-9]{0,3})")
+
+
 def metric(
     name: str,
     *,
