@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ COMMAND = [sys.executable, "-m", "monitor"]
 class DaemonProcess:
     """One run of ``model-monitor run``; its log goes to ``config``'s folder."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *, program: Sequence[str] = COMMAND) -> None:
         self.config, self.log = config, config.with_suffix(".log")
         self._from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as out:
-            command = [*COMMAND, "run", "-c", str(config)]
+            command = [*program, "run", "-c", str(config)]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=ENVIRONMENT)
         self._url = ""
 
