@@ -1,4 +1,4 @@
-"""``model-monitor run`` whose webhook relay waits milliseconds where it would wait hours: ``… run -c FILE``."""
+"""``model-monitor run`` whose webhook relay waits milliseconds where it would wait hours: ``run -c FILE``."""
 
 from __future__ import annotations
 
