@@ -10,10 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from monitor.actions.payload import ALERT, RETRAIN
 from monitor.actions.samples import samples
 from monitor.actions.webhook import send
 from monitor.build import Plan, monitored
-from monitor.config import Config
+from monitor.config import AlertmanagerAction, Config
 from monitor.config.action_checks import message_types
 from monitor.deliveries import endpoints, renderer
 from monitor.errors import ConfigError, StoreError
@@ -149,11 +150,13 @@ def send_test(config: Config, action: str) -> list[str]:
         known = ", ".join(config.actions) or "none"
         raise ConfigError([f"unknown action {action!r}; configured are {known}"])
     now_us, render = time.time_ns() // 1000, renderer(config, config.actions[action])
+    alerts = isinstance(config.actions[action], AlertmanagerAction)
+    kind = (message_types(config, action) or [ALERT if alerts else RETRAIN])[0]
     told = []
     for name, endpoint in endpoints(config).items():
         if name.partition("/")[0] == action:
             message_id = f"msg_{secrets.token_hex(16)}"
-            body = render(message_id, samples(message_types(config, action)[0], at_us=now_us)[0])
+            body = render(message_id, samples(kind, at_us=now_us)[0])
             attempt = send(endpoint, message_id, body, now_us=now_us)
             why = f" ({attempt.error})" if attempt.error else ""
             told.append(f"{message_id} to {name}: {attempt.outcome}{why}")

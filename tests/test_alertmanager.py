@@ -1,4 +1,4 @@
-"""A real Alertmanager: it receives, groups, keeps and resolves our alerts, and loses them when we are silent."""
+"""A real Alertmanager: it receives, groups, keeps and resolves our alerts; silence from us ends them."""
 
 from __future__ import annotations
 

@@ -25,14 +25,11 @@ def action_problems(config: Config) -> Found:
 
 
 def message_types(config: Config, name: str) -> list[str]:
-    """Return the types of message that an action gets, both when it is named nowhere."""
+    """Return the types of message that an action gets, none when it is named nowhere."""
     from monitor.actions.payload import ALERT, RETRAIN
 
-    if isinstance(config.actions[name], AlertmanagerAction):
-        return [ALERT]
     types = [RETRAIN] if any(name in names for _, names in _asked(config)) else []
-    types += [ALERT] if any(name in names for _, names in _told(config)) else []
-    return types or [RETRAIN, ALERT]
+    return types + ([ALERT] if any(name in names for _, names in _told(config)) else [])
 
 
 def routing_problems(config: Config, actions: list[str]) -> Found:
@@ -145,6 +142,7 @@ def _signing(action: WebhookAction) -> Found:
 
 
 def _template(action: WebhookAction, types: list[str]) -> Found:
+    from monitor.actions.payload import ALERT, RETRAIN
     from monitor.actions.samples import samples
     from monitor.actions.template import Template
 
@@ -156,13 +154,16 @@ def _template(action: WebhookAction, types: list[str]) -> Found:
             yield ("content_type",), "goes with a template; without one the body is application/json"
         return
     template = Template(source, content_type=action.content_type)
-    for message in (sample for kind in types for sample in samples(kind)):
+    failures: dict[str, str] = {}
+    for message in (sample for kind in types or (RETRAIN, ALERT) for sample in samples(kind)):
         try:
             template.render("msg_0", message)
         except MonitorError as error:
-            key = "template_file" if action.template_file else "template"
-            yield (key,), f"{error} (tried on a made-up message of type {message['type']})"
-            return
+            failures.setdefault(message["type"], str(error))
+    if failures and (types or len(failures) == 2):  # one that is named nowhere yet may be for either
+        kind, text = next(iter(failures.items()))
+        key = "template_file" if action.template_file else "template"
+        yield (key,), f"{text} (tried on a made-up message of type {kind})"
 
 
 def template_source(action: WebhookAction) -> str | None:
