@@ -60,6 +60,16 @@ def test_reload_answers_with_every_problem(client: httpx.Client, backend: Memory
     assert (answer.status_code, answer.json()["problems"]) == (400, backend.problems)
 
 
+def test_the_outbox_is_listed_and_its_dead_letters_are_made_due_again(client: httpx.Client) -> None:
+    assert [row["state"] for row in get(client, "/api/v1/outbox")["outbox"]] == ["delivered", "dead"]
+    assert [row["id"] for row in get(client, "/api/v1/outbox?state=dead&limit=5")["outbox"]] == ["msg_dead"]
+    assert "allowed: pending, delivered" in get(client, "/api/v1/outbox?state=lost", 400)["error"]
+    assert client.post("/-/webhook/retry").json() == {"due_again": 1}
+    assert client.post("/-/webhook/retry?id=other").json() == {"due_again": 0}
+    answer = client.post("/-/webhook/retry", headers={"Origin": "https://evil.example"})
+    assert answer.status_code == 403
+
+
 def test_another_site_s_page_cannot_reload(client: httpx.Client) -> None:
     assert client.post("/-/reload", headers={"Origin": "https://evil.example"}).status_code == 403
     assert client.post("/-/reload", headers={"Origin": str(client.base_url).rstrip("/")}).status_code == 200
