@@ -94,7 +94,6 @@ class Server(Section):
     """Answer `/-/healthy` and `/-/ready` without a password, for orchestrators that cannot give one."""
     series_budget: Count = 20_000
     """Most series on `/metrics`; what is dropped is counted."""
-
     external_url: Url | None = None
     """Where people reach this server, for the links in notifications."""
 
