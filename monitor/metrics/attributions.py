@@ -167,7 +167,8 @@ def _drawn(summary: AttributionSummary, rng: np.random.Generator) -> tuple[Float
     b = len(summary.blocks)
     if b < LEAST_BLOCKS:
         return None
-    weights = rng.multinomial(b, np.full(b, 1 / b), size=DRAWS).astype(np.float64)
+    drawn = rng.integers(0, b, size=(DRAWS, b)) + b * np.arange(DRAWS)[:, None]
+    weights = np.bincount(drawn.ravel(), minlength=DRAWS * b).reshape(DRAWS, b).astype(np.float64)
     counts = weights @ summary.counts[:, 0].astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return weights @ summary.magnitudes[:, 0] / counts, weights @ summary.totals[:, 0] / counts

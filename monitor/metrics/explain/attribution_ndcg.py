@@ -47,23 +47,22 @@ def ndcg(reference: FloatArray, current: FloatArray) -> FloatArray:
     """
     discounts = 1 / np.log2(np.arange(2, reference.shape[-1] + 2))
     best = (np.flip(np.sort(reference, axis=-1), axis=-1) * discounts).sum(axis=-1)
-    found: FloatArray = (reference * _discount_of(current, discounts)).sum(axis=-1) / best
+    order = np.argsort(-current, axis=-1, kind="stable")
+    ranked = np.take_along_axis(current, order, axis=-1)
+    gains = np.take_along_axis(np.broadcast_to(reference, current.shape), order, axis=-1)
+    found: FloatArray = np.minimum((gains * _shared(discounts, ranked)).sum(axis=-1) / best, 1.0)
     return found
 
 
-def _discount_of(values: FloatArray, discounts: FloatArray) -> FloatArray:
-    """Return each value's discount by its place from the largest down; equal ones have the mean of theirs."""
-    order = np.argsort(-values, axis=-1, kind="stable")
-    ranked = np.take_along_axis(values, order, axis=-1)
-    place = np.arange(values.shape[-1])
-    new = np.ones(values.shape, dtype=bool)
-    new[..., 1:] = ranked[..., 1:] != ranked[..., :-1]
+def _shared(discounts: FloatArray, ranked: FloatArray) -> FloatArray:
+    """Return the discount of each place of values in falling order; places of equal values share theirs."""
+    place = np.arange(ranked.shape[-1])
+    new, ends = np.ones(ranked.shape, dtype=bool), np.ones(ranked.shape, dtype=bool)
+    new[..., 1:] = ends[..., :-1] = ranked[..., 1:] != ranked[..., :-1]
     first = np.maximum.accumulate(np.where(new, place, 0), axis=-1)
-    ends = np.ones(values.shape, dtype=bool)
-    ends[..., :-1] = new[..., 1:]
     last = np.flip(np.minimum.accumulate(np.flip(np.where(ends, place, len(place)), -1), axis=-1), -1)
     upto = np.concatenate([[0.0], np.cumsum(discounts)])
-    shared = (upto[last + 1] - upto[first]) / (last - first + 1)
-    unsorted = np.empty(values.shape)
-    np.put_along_axis(unsorted, order, shared, axis=-1)
-    return unsorted
+    shared: FloatArray = np.where(
+        first == last, discounts, (upto[last + 1] - upto[first]) / (last - first + 1)
+    )
+    return shared
