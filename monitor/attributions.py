@@ -8,11 +8,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from monitor.engine.attributions import logged_attributions, logged_outputs
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.metrics import Metric, Outcome
 from monitor.metrics.attributions import AttributionData
 from monitor.metrics.registry import guarded
+from monitor.reference.attributions import logged_summary
 from monitor.reference.profile import Reference
 from monitor.summaries.attributions import AttributionSummary
 from monitor.types import Window
@@ -44,20 +44,6 @@ def logged(reference: Reference | None) -> Attributed:
         return Attributed()
     why = "the reference has no column of attributions"
     return Attributed(reference=reference.attributions, why_no_reference=why)
-
-
-def logged_summary(query: WindowQuery, part: Slice, panes: Sequence[Window]) -> AttributionSummary:
-    """Return the logged attributions of all rows of a slice."""
-    outputs = logged_outputs(query, part)
-    whole: AttributionSummary | None = None
-    pieces: dict[tuple[str, ...], AttributionSummary] = {}
-    if outputs:
-        for features, keys, values in logged_attributions(query, part, panes, outputs):
-            new = AttributionSummary.lift(keys, values, features=features, outputs=outputs)
-            pieces[features] = pieces[features].merge(new) if features in pieces else new
-    for piece in pieces.values():
-        whole = piece if whole is None else whole.beside(piece)
-    return whole or AttributionSummary.zero(tuple(query.spec.features), outputs or ("",))
 
 
 def explanations(

@@ -11,7 +11,6 @@ from monitor.decode import format_names
 from monitor.decode.derived import derived_names
 from monitor.errors import ConfigError, ReferenceDataError
 from monitor.metrics import find
-from monitor.reference.attributions import reference_attributions
 from monitor.reference.build import build
 from monitor.reference.data import LazyBaselines
 from monitor.reference.learn import learn
@@ -93,9 +92,6 @@ def file_reference(file: ReferenceFile, spec: ModelSpec, *, sample: int) -> Refe
                 reference = replace(reference, learned=learn(query, reference))
             except ReferenceDataError as error:
                 raise ReferenceDataError(f"{file.path}: {error}") from None
-    if spec.checks.logged_attributions:
-        logged = reference_attributions(file, spec.features, task=spec.task)
-        reference = replace(reference, attributions=logged)
     reference = replace(reference, baselines=LazyBaselines(on_itself))
     return reference
 

@@ -12,19 +12,26 @@ import pytest
 
 from monitor import config
 from monitor.build import plan
-from monitor.reference.attributions import reference_attributions
+from monitor.reference.build import build
 from monitor.reference.profile import Reference, ReferenceFile
 from monitor.summaries.attributions import AttributionSummary
-from monitor.types import Kind, Task
+from monitor.types import ChecksSpec, Kind, ModelSpec, Task, WindowSpec
 
 FEATURES: dict[str, Kind] = {"age": "numeric", "a/b~'c": "categorical"}
 ROWS = [{"age": 0.5, "a/b~'c": -1.0}, {"age": -1.5, "a/b~'c": None}, {"age": None, "a/b~'c": 3.0}]
 
 
 def summary(path: Path, columns: dict[str, str] | None = None, task: Task = "binary") -> AttributionSummary:
-    found = reference_attributions(ReferenceFile(path, columns=columns), FEATURES, task=task)
+    found = read(ReferenceFile(path, columns=columns), FEATURES, task)
     assert found is not None
     return found
+
+
+def read(file: ReferenceFile, features: dict[str, Kind], task: Task = "binary") -> AttributionSummary | None:
+    """Return the attributions of a file's profile, for a model whose events carry theirs."""
+    checks = ChecksSpec(explain=True, logged_attributions=True)
+    with file.rows(ModelSpec("m", task, features, WindowSpec(1, 1, 0, 0), checks)) as query:
+        return build(query).attributions
 
 
 def files(folder: Path) -> dict[str, Path]:
@@ -33,9 +40,9 @@ def files(folder: Path) -> dict[str, Path]:
     maps = pa.array([list(row.items()) for row in ROWS], pa.map_(pa.string(), pa.float64()))
     paths = {name: folder / f"{name}.parquet" for name in ("struct", "map")}
     for name, column in {"struct": struct, "map": maps}.items():
-        pq.write_table(pa.table({"age": [1, 2, 3], "attributions": column}), paths[name])
+        pq.write_table(pa.table({"age": [1, 2, 3], "a/b~'c": ["x"] * 3, "attributions": column}), paths[name])
     paths["jsonl"] = folder / "rows.jsonl"
-    pd.DataFrame({"age": [1, 2, 3], "attributions": ROWS}).to_json(
+    pd.DataFrame({"age": [1, 2, 3], "a/b~'c": "x", "attributions": ROWS}).to_json(
         paths["jsonl"], orient="records", lines=True
     )
     return paths
@@ -53,7 +60,7 @@ def test_a_column_a_feature_is_mapped_and_no_feature_itself(tmp_path: Path) -> N
     pd.DataFrame({"age": [1.0, 2.0], "shap_age": [0.25, -0.75]}).to_csv(tmp_path / "r.csv", index=False)
     file = ReferenceFile(tmp_path / "r.csv", columns={"attributions.age": "shap_age"})
     assert file.infer() == {"age": "numeric"}
-    found = reference_attributions(file, {"age": "numeric"}, task="regression")
+    found = read(file, {"age": "numeric"}, "regression")
     assert found is not None and found.mean_abs.tolist() == [[0.5]] and found.features == ("age",)
 
 
@@ -63,17 +70,15 @@ def test_of_several_classes_each_has_its_own(tmp_path: Path) -> None:
         [[(k, list(v.items())) for k, v in row.items()] for row in rows],
         pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())),
     )
-    pq.write_table(pa.table({"attributions": maps}), tmp_path / "r.parquet")
-    found = reference_attributions(
-        ReferenceFile(tmp_path / "r.parquet"), {"age": "numeric"}, task="multiclass"
-    )
+    pq.write_table(pa.table({"age": [1.0, 2.0], "attributions": maps}), tmp_path / "r.parquet")
+    found = read(ReferenceFile(tmp_path / "r.parquet"), {"age": "numeric"}, "multiclass")
     assert found is not None and found.outputs == ("0", "x")
     np.testing.assert_allclose(found.mean_abs, [[2.0], [2.0]])
 
 
 def test_a_file_without_attributions_has_none(tmp_path: Path) -> None:
     pd.DataFrame({"age": [1.0]}).to_csv(tmp_path / "r.csv", index=False)
-    assert reference_attributions(ReferenceFile(tmp_path / "r.csv"), FEATURES, task="binary") is None
+    assert read(ReferenceFile(tmp_path / "r.csv"), {"age": "numeric"}) is None
 
 
 def test_a_stored_reference_keeps_them_to_the_bit(tmp_path: Path) -> None:

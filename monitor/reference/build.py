@@ -17,9 +17,11 @@ from monitor.decode.derived import derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import label_classes, label_numbers, vector_mean
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
+from monitor.reference.attributions import logged_summary
 from monitor.reference.catalogue import Catalogue
 from monitor.reference.data import Column, Reference
 from monitor.summaries import FloatArray
+from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.numeric import CUT_LIMIT, NumericSummary, cuts_from, ordered
@@ -56,6 +58,7 @@ def build(query: WindowQuery, *, sample: int = SAMPLE_ROWS, id: str = "") -> Ref
         whole.targets,
         centroids,
         query.sample(Slice(), columns, k) if columns and k else None,
+        attributions=_attributions(query),
         cells=whole.cells,
         segments=segments,
         catalogue=Catalogue.of(query) if spec.task == "ranking" else None,
@@ -68,6 +71,14 @@ def shape(spec: ModelSpec) -> str:
     free = replace(spec, window=WindowSpec(1, 1, 0, 0), timestamp_unit="us", features={})
     text = repr((free, sorted(spec.features.items()), sorted(spec.checks.privileged.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _attributions(query: WindowQuery) -> AttributionSummary | None:
+    """Return what the rows say of attributions, if explanations rest on that and any row says something."""
+    if not query.spec.checks.logged_attributions:
+        return None
+    found = logged_summary(query, Slice(), query.panes())
+    return found if found.n else None
 
 
 def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], limit: int) -> Reference:

@@ -12,7 +12,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from monitor.decode.columns import free_columns, literal, quote, stored_columns, whole_number
+from monitor.decode.columns import (
+    attribution_columns,
+    free_columns,
+    literal,
+    quote,
+    stored_columns,
+    whole_number,
+)
 from monitor.decode.derived import text_sql
 from monitor.decode.lists import table_columns, with_lists
 from monitor.engine.duckdb import WindowQuery
@@ -32,6 +39,7 @@ READERS = {
     "jsonl": "read_json({}, format='newline_delimited', sample_size=-1)",
 }
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+ATTRIBUTIONS = "attributions"  # the column of all of them
 ROLES = ("prediction", "score", "label", "event_id", "timestamp", "version", "model")
 LISTS = ("prediction", "scores", "score", "label")  # what a ranking model's rows are made of
 _ROW = '"row number"'
@@ -89,7 +97,7 @@ class ReferenceFile:
     def infer(self, *, exclude: frozenset[str] = frozenset()) -> dict[str, Kind]:
         """Return the features the file suggests: every column that has no other role."""
         taken = {self.source(role) for role in ROLES} | set(exclude)
-        taken |= {column for name, column in self.mapped.items() if name.startswith("attributions.")}
+        taken |= {column for name, column in self.mapped.items() if name.startswith(f"{ATTRIBUTIONS}.")}
         back = {column: name for name, column in self.mapped.items() if name not in ROLES}
         kinds = {back.get(c, c): _kind(t) for c, t in self.types.items() if c not in taken}
         return {name: kind for name, kind in kinds.items() if kind is not None}
@@ -106,7 +114,12 @@ class ReferenceFile:
     def id(self, spec: ModelSpec, sample: int) -> str:
         """Return the hash of the file's content and of the settings that shape its profile."""
         shape = [dict(spec.features), self.mapped, spec.task, sample, spec.positive_class, spec.threshold]
-        more = [spec.negative_class, list(spec.segments), spec.checks.estimate]
+        more = [
+            spec.negative_class,
+            list(spec.segments),
+            spec.checks.estimate,
+            spec.checks.logged_attributions,
+        ]
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         digest.update(json.dumps([3, *shape, *more], sort_keys=True).encode())
@@ -194,7 +207,22 @@ class ReferenceFile:
         for name in free_columns(spec):
             if column := self.source(name):
                 columns[f"s:{name}"] = whole_number(f"{quote(column)}::VARCHAR")
-        return columns | self._targets(spec)
+        return columns | self._attributions(spec) | self._targets(spec)
+
+    def _attributions(self, spec: ModelSpec) -> dict[str, str]:
+        """Return SQL of the attributions that the file has: in one column, or mapped feature by feature."""
+        found: dict[str, str] = {}
+        for (column, kind), name in zip(attribution_columns(spec).items(), spec.features, strict=False):
+            if (mapped := self.mapped.get(f"{ATTRIBUTIONS}.{name}")) is not None:
+                value = f"to_json({quote(mapped)})"
+            elif ATTRIBUTIONS in self.types:
+                pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
+                value = f"json_extract(to_json({quote(ATTRIBUTIONS)}), {pointer})"
+            else:
+                continue
+            structure = literal(json.dumps({"x": kind}))
+            found[column] = f"from_json(json_object('x', {value}), {structure}).x"
+        return found
 
     def _targets(self, spec: ModelSpec) -> dict[str, str]:
         """Return SQL of prediction, score, scores, label and time: decided as when an event is decoded."""
