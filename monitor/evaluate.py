@@ -266,7 +266,7 @@ class _Run:
         entries = [*self._entries("group"), *self._entries("gap")]
         found: Iterator[tuple[str, GroupData | GroupErrorData]] = (
             group_error_data(self.query, part, self.panes, rngs)
-            if self.spec.task == "regression"
+            if self.spec.task in ("regression", "ranking")
             else group_data(self.query, part, rngs)
         )
         for attribute, data in found:

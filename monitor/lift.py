@@ -21,7 +21,7 @@ from monitor.engine.rows import (
     predicted_scores,
 )
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
-from monitor.lift_lists import ranking_data
+from monitor.lift_lists import group_lists, ranking_data
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
 from monitor.metrics.group_errors import GroupErrorData, GroupErrors
@@ -220,8 +220,14 @@ def group_error_data(
     panes: Sequence[Window],
     rngs: Mapping[tuple[str, ...], np.random.Generator],
 ) -> Iterator[tuple[str, GroupErrorData]]:
-    """Yield each sensitive attribute's name and the errors of its groups, for a regression."""
+    """Yield each sensitive attribute's name and its groups: errors of a regression, or a ranking's lists."""
     checks = query.spec.checks
+    if query.spec.task == "ranking":
+        for attribute in checks.sensitive:
+            lists = group_lists(query, part, panes, attribute)
+            place = (rngs[attribute], checks.min_group_size, query.spec.task, f"ndcg@{checks.ks[0]}")
+            yield "|".join(attribute), GroupErrorData(lists, *place)
+        return
     for attribute in checks.sensitive:
         groups: dict[str, GroupErrors] = {}
         for name, errors, unlabelled in group_errors(query, part, panes, attribute):

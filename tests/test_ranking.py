@@ -19,7 +19,9 @@ from monitor import config
 from monitor.build import plan
 from monitor.engine import duckdb as engine
 from monitor.engine import lists as engine_lists
+from monitor.errors import ConfigError, ReferenceDataError
 from monitor.reference.profile import Reference, ReferenceFile
+from monitor.reference.vectors import item_vectors
 from monitor.replay import replay
 from monitor.store.results import read_results
 from monitor.types import ChecksSpec, ModelSpec, Result
@@ -348,3 +350,72 @@ def test_tables_of_lists_and_of_clicks_give_the_same_as_json(suffix: str, tmp_pa
     assert got == pytest.approx(expected, rel=1e-12)
     scored = {one.metric: one.state for one in results}
     assert scored["intra_list_diversity"] == "ok"
+
+
+def test_groups_of_users_have_their_ndcg_and_the_gap_is_between_the_extremes() -> None:
+    rows = rankings.draw(np.random.default_rng(15), 400)
+    events, labels = records(rows)
+    sexes = [None if i % 37 == 0 else "FM"[i % 2] for i in range(400)]
+    sexes[1] = "X"
+    marked = [
+        json.dumps(json.loads(one) | ({"segments": {"sex": sex}} if sex else {})).encode()
+        for one, sex in zip(events, sexes, strict=True)
+    ]
+    checks = replace(CHECKS, fairness=True, sensitive=(("sex",),), min_group_size=20)
+    monitor = ran(marked, labels, spec=replace(SPEC, checks=checks))
+    of = {
+        (r.metric, r.group): r for r in read_results(monitor.cursor) if r.attribute == "sex" and not r.segment
+    }
+    expected = {}
+    for sex in ("F", "M"):
+        held = [(a, b) for (a, b), one in zip(rows, sexes, strict=True) if one == sex and b is not None]
+        expected[sex] = rankings.means(held, KS)["ndcg@10"]
+        assert of["group_ndcg@10", sex].value == pytest.approx(expected[sex], rel=1e-12)
+        shown_to = [b for (_, b), one in zip(rows, sexes, strict=True) if one == sex]
+        assert of["group_count", sex].value == len(shown_to)
+        assert of["group_label_coverage", sex].value == len(held) / len(shown_to)
+    gap = of["ndcg_difference@10", None]
+    assert gap.value == pytest.approx(abs(expected["F"] - expected["M"]), rel=1e-12)
+    assert gap.lower is not None and gap.upper is not None and gap.lower <= gap.value <= gap.upper  # type: ignore[operator]
+    assert of["group_ndcg@10", "X"].state in ("insufficient_samples", "no_labels")
+    assert set(gap.detail["left_out"]) == {"X"}
+
+
+def test_the_reference_says_what_each_metric_is_on_itself(tmp_path: Path) -> None:
+    config_path = configured(tmp_path, "jsonl")
+    reference = plan(config.load(config_path)).references["feed"]
+    assert reference is not None
+    rows = pd.read_parquet(tmp_path / "reference.parquet")
+    labelled = [(list(a), json.loads(b)) for a, b in zip(rows["prediction"], rows["label"], strict=True)]
+    expected = rankings.means(labelled, KS)["ndcg@3"]
+    assert reference.baselines["ndcg@3", "", "", "", ""].value == pytest.approx(expected, rel=1e-12)
+
+
+PLACE = "checks.performance.k"
+WRONG = {
+    'metric: "ndcg@3"': ('metric: "ndcg@5"', f"'ndcg@5' is not computed; add its position to {PLACE}"),
+    "k: [3, 10]": ("k: [3, 3]", f"{PLACE}: names a position twice"),
+    "task: ranking": ("task: regression", f"{PLACE}: has no meaning for task regression"),
+    "k: [3, 10],": ("k: [3, 0],", f"{PLACE}[1]: must be at least 1, not 0"),
+}
+
+
+@pytest.mark.parametrize("right", WRONG)
+def test_what_does_not_fit_a_ranking_model_is_said(right: str, tmp_path: Path) -> None:
+    wrong, sentence = WRONG[right]
+    path = configured(tmp_path, "jsonl", text=CONFIG.replace(right, wrong))
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert any(sentence in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_embeddings_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "v.parquet"
+    pd.DataFrame({"item": ["a", "b"], "embedding": [[1.0, 0.0], [1.0]]}).to_parquet(path)
+    with pytest.raises(ReferenceDataError, match="one length"):
+        item_vectors(path, item="item", vector="embedding")
+    vectors = [[3, 4], [9, 9], [0, 0], [1, 1]]
+    pd.DataFrame({"item": ["a", "a", "b", None], "embedding": vectors}).to_parquet(path)
+    found = item_vectors(path, item="item", vector="embedding")
+    held = dict(zip(found.items.to_pylist(), found.vectors.tolist(), strict=True))
+    assert held == {"a": [0.6, 0.8], "b": [0.0, 0.0]}

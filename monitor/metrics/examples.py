@@ -11,6 +11,7 @@ import pyarrow as pa
 from monitor.metrics.attributions import AttributionData
 from monitor.metrics.columns import ColumnPair
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
+from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.groups import GroupData
 from monitor.metrics.rankings import Exposed, RankingData, Spread
 from monitor.metrics.samples import SamplePair
@@ -275,3 +276,19 @@ def gains(
     first = [next((i for i, value in enumerate(one, 1) if value > 0), 0) for one in shown]
     counts = np.array(relevant, np.int64), np.array(first, np.int64)
     return Gains(matrix(shown), matrix(ideal), *counts, matrix(common) if popular else None)
+
+
+def ranked_groups(
+    rows: Mapping[str, tuple[Sequence[Sequence[str]], Sequence[Mapping[str, float] | None]]],
+    *,
+    ks: Sequence[int] = (10,),
+    min_group_size: int = 1,
+) -> GroupErrorData:
+    """Return one sensitive attribute of a ranking model's users: group -> lists and their labels.
+
+    >>> ranked_groups({"f": (["ab"], [{"a": 1}])}).names
+    ('f',)
+    """
+    groups = {name: ranked(*one, ks=ks).summary for name, one in rows.items()}
+    rng = np.random.default_rng(0)
+    return GroupErrorData(groups, rng, min_group_size, "ranking", f"ndcg@{ks[0]}")

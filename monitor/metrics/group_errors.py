@@ -1,4 +1,4 @@
-"""The errors of a regression by group of one sensitive attribute in one window: what its fairness takes."""
+"""What is measured of groups' rows in one window, as moments: errors of a regression, the NDCG of lists."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from monitor.metrics.intervals import DRAWS
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import FloatArray
 from monitor.summaries.moments import Moments
+from monitor.summaries.ranking import RankingSummary
 from monitor.types import Task
 
 
@@ -37,6 +38,16 @@ class GroupErrors:
         return GroupErrors(*merged, self.unlabelled + other.unlabelled)
 
     @property
+    def of(self) -> dict[str, Moments]:
+        """The moments by name."""
+        return {"error": self.error, "absolute": self.absolute}
+
+    @property
+    def labelled(self) -> int:
+        """Rows with a label."""
+        return self.error.n
+
+    @property
     def rows(self) -> int:
         """Rows with and without a label."""
         return self.error.n + self.unlabelled
@@ -44,22 +55,25 @@ class GroupErrors:
 
 @dataclass(frozen=True, eq=False)
 class GroupErrorData:
-    """Everything a fairness metric may ask of a regression's groups.
+    """Everything a fairness metric may ask of the groups of a regression, or of a ranking model's users.
 
     Parameters
     ----------
     groups
-        Group name -> its errors.
+        Group name -> its errors, or its lists.
     rng
         Seeded by the caller from the window's key and the attribute; used for intervals alone.
     min_group_size
-        Labelled rows below which a group is withheld and left out of gaps.
+        Measured rows below which a group is withheld and left out of gaps.
+    measured
+        A name among the moments; those rows of a group count that have it.
     """
 
-    groups: Mapping[str, GroupErrors]
+    groups: Mapping[str, GroupErrors | RankingSummary]
     rng: np.random.Generator
     min_group_size: int = 50
     task: Task = "regression"
+    measured: str = "error"
 
     def lack(self, metric: Metric) -> Outcome | None:
         """Return the reason why ``metric`` has no value here, if it is not for the metric to say."""
@@ -68,7 +82,7 @@ class GroupErrorData:
         rows = sum(group.rows for group in self.groups.values())
         if not rows:
             return Outcome.none("insufficient_samples", "the window has no rows in any group")
-        if metric.needs_labels and not any(group.error.n for group in self.groups.values()):
+        if metric.needs_labels and not any(group.labelled for group in self.groups.values()):
             return Outcome.none("no_labels", f"none of {rows} rows has a label")
         return None
 
@@ -80,23 +94,22 @@ class GroupErrorData:
 
     def size(self, rows: Rows) -> dict[str, int]:
         """Rows by group name: labelled, or all."""
-        return {
-            name: self.groups[name].rows if rows == "all" else self.groups[name].error.n
-            for name in self.names
-        }
+        held = {name: self.groups[name] for name in self.names}
+        return {name: one.rows if rows == "all" else one.labelled for name, one in held.items()}
 
-    def eligible(self, rows: Rows = "labelled") -> tuple[str, ...]:
-        """Names of the groups with at least ``min_group_size`` rows."""
-        return tuple(name for name, n in self.size(rows).items() if n >= max(self.min_group_size, 1))
+    def sizes(self) -> dict[str, int]:
+        """Measured rows by group name."""
+        return {name: self.groups[name].of[self.measured].n for name in self.names}
 
     def moments(self, base: str) -> dict[str, Moments]:
-        """Return the moments of the ``error`` or its ``absolute`` value of each eligible group."""
-        return {name: getattr(self.groups[name], base) for name in self.eligible()}
+        """Return the moments called ``base`` of each group with at least ``min_group_size`` measured rows."""
+        large = (name for name, n in self.sizes().items() if n >= max(self.min_group_size, 1))
+        return {name: self.groups[name].of[base] for name in large}
 
     @cached_property
     def _noise(self) -> FloatArray:
         """Student's t of each eligible group, float64[G, draws], with a degree of freedom less than rows."""
-        freedom = np.array([max(one.n - 1, 1) for one in self.moments("error").values()])
+        freedom = np.array([max(one.n - 1, 1) for one in self.moments(self.measured).values()])
         return self.rng.standard_t(freedom[:, None], (len(freedom), DRAWS))
 
     def side(self, base: str) -> Means:

@@ -116,6 +116,11 @@ class RankingSummary:
         return dict(zip(names(self.ks), self.moments, strict=True))
 
     @property
+    def labelled(self) -> int:
+        """Lists with a label, as groups' rows are called."""
+        return self.lists
+
+    @property
     def rows(self) -> int:
         """Lists with and without a label."""
         return self.lists + self.unlabelled

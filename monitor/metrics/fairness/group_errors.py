@@ -26,27 +26,30 @@ REFERENCE = """References
     ICML."""
 
 
-def _by_group(data: GroupErrorData, base: str) -> dict[str, Outcome]:
-    """Return each group's mean, or why it is withheld."""
-    held, low = data.moments(base), 0.0 if base == "absolute" else -math.inf
+def by_group(
+    data: GroupErrorData, base: str, low: float = -math.inf, high: float = math.inf
+) -> dict[str, Outcome]:
+    """Return each group's mean of a base in the range, or why it is withheld."""
+    held = data.moments(base)
     outcomes: dict[str, Outcome] = {}
-    for name, n in data.size("labelled").items():
+    for name, n in data.sizes().items():
         if name in held:
             one = held[name]
             lower, upper = skewed(one.mean, one.standard_error, 0.0, one.n)
             lower = None if lower is None else max(lower, low)
+            upper = None if upper is None else min(upper, high)
             outcomes[name] = Outcome(one.mean, "ok", lower, upper, n)
         elif not n:
-            outcomes[name] = Outcome.none("no_labels", "no row of this group has a label")
+            outcomes[name] = Outcome.none("no_labels", "no row of this group has a usable label")
         else:
             reason = f"{n} rows, fewer than min_group_size {data.min_group_size}"
             outcomes[name] = Outcome.none("insufficient_samples", reason, n=n)
     return outcomes
 
 
-def _gap(data: GroupErrorData, name: str, base: str) -> Outcome:
-    """Return the largest minus the smallest mean of the eligible groups."""
-    sizes, held = data.size("labelled"), data.moments(base)
+def gap_between(data: GroupErrorData, name: str, base: str) -> Outcome:
+    """Return the largest minus the smallest mean of the groups that are large enough."""
+    sizes, held = data.sizes(), data.moments(base)
     n = sum(sizes[group] for group in held)
     means = {group: one.mean for group, one in held.items()}
     small = {group: size for group, size in sizes.items() if group not in held}
@@ -65,10 +68,10 @@ def _gap(data: GroupErrorData, name: str, base: str) -> Outcome:
 
 def _register(name: str, base: str) -> None:
     def of_groups(data: GroupErrorData) -> dict[str, Outcome]:
-        return _by_group(data, base)
+        return by_group(data, base, 0.0 if base == "absolute" else -math.inf)
 
     def between_groups(data: GroupErrorData) -> Outcome:
-        return _gap(data, name, base)
+        return gap_between(data, name, base)
 
     says, zero = WORDS[name]
     of_groups.__doc__ = f"""{says}, in the label's unit.

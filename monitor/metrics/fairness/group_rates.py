@@ -72,7 +72,7 @@ for _rate in RATES.values():
     "group_count",
     check="fairness",
     subject="group",
-    applies=TASKS | {"regression"},
+    applies=TASKS | {"regression", "ranking"},
     unit="rows",
     high=math.inf,
     suffix="group_rows",
@@ -99,7 +99,7 @@ def group_count(data: GroupData | GroupErrorData) -> dict[str, Outcome]:
     "group_label_coverage",
     check="fairness",
     subject="group",
-    applies=TASKS | {"regression"},
+    applies=TASKS | {"regression", "ranking"},
     unit="ratio",
     counts_labels=True,
 )
