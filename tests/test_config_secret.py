@@ -40,6 +40,10 @@ actions:
     secret: ["${{HOOK}}"]
     secret_env: [HOOK]
     headers: {{X-Token: header-token}}
+  b: {{kind: slack, url: "https://hooks.slack.com/services/slack-secret"}}
+  c: {{kind: webhook, url: "https://ci.example", sign: false, authorization: {{token: bearer-token}}}}
+  d: {{kind: alertmanager, url: "https://am-user:am-password@am.example", basic_auth: null}}
+  e: {{kind: alertmanager, url: "https://am.example", basic_auth: {{username: u, password: basic-password}}}}
 """
     text = text.replace(
         '"localhost:9092"',
@@ -55,6 +59,7 @@ actions:
     assert config.server.users["me"].reveal() == hashed
     shown = everything_shown(config)
     hidden = (SECRET, hashed, "url-password", "url-token", "header-token", "kafka-password")
+    hidden += ("slack-secret", "bearer-token", "am-password", "basic-password")
     assert [word for word in hidden if word in shown] == []
     assert "**********" in shown
 

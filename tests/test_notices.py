@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from in_process import PREDICTIONS, InProcess, prediction
+from in_process import NOW_US, PREDICTIONS, InProcess, prediction
 
 from monitor.actions.payload import Message
+from monitor.config import load
 from monitor.cycle import Cycle, stored_states
+from monitor.deliveries import Standing, endpoints
 from monitor.errors import ActionError
 from monitor.notices import Delivery, Notices, standing
 from monitor.rules.alerts import AlertRule
+from monitor.rules.silences import Silence
+from monitor.store.store import Store
+from monitor.time import to_rfc3339
 
 RULE = AlertRule(name="missing", metric="missing_ratio", feature="age", above=0.5, min_samples=1)
 HOOK = Delivery(("hook",))
@@ -162,3 +168,31 @@ def test_what_stands_is_what_fires_and_was_told_to_that_action() -> None:
     hour(one, 1, 40)
     one.turn()
     assert (stands("hook"), stands("pair")) == ([], ["unheard"])
+
+
+def test_nobody_is_told_in_a_silence_but_afterwards_of_what_still_fires() -> None:
+    one = monitor()
+    quiet = Silence(alerts=("missing",), to_us=NOW_US + 10)
+    one.cycle.monitored = replace(one.cycle.monitored, silences=(quiet,))
+    hour(one, 0, None)
+    one.turn(NOW_US)
+    monitored = one.cycle.monitored
+    assert [state.phase for state in one.cycle.states.values()] == ["firing"]
+    assert told(one) == []
+    states = stored_states(one.cursor, monitored)
+    assert standing(monitored.notices, monitored.alerts, states, action="hook", now_us=NOW_US) == []
+    one.turn(NOW_US + 10)
+    [message] = told(one)
+    assert (message["data"]["status"], message["data"]["since"]) == ("firing", to_rfc3339(NOW_US))
+
+
+def test_nothing_stands_for_an_endpoint_that_a_reload_has_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        'sources: {events: {kind: kafka, bootstrap_servers: "localhost:9092"}}\n'
+        "models: [{name: m, task: binary, predictions: {source: events, topic: p}, window: {size: 1h}}]\n"
+        'actions: {am: {kind: alertmanager, url: ["http://localhost:1", "http://localhost:2"]}}\n'
+    )
+    settings = load(tmp_path / "a.yaml")
+    says = Standing(Store().cursor, settings)
+    assert [says(name, 0) for name in (*endpoints(settings), "am/3")] == [[], [], []]
+    assert list(endpoints(settings)) == ["am/1", "am/2"]

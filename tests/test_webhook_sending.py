@@ -30,7 +30,9 @@ from webhook_peer import (
     serving,
 )
 
+from monitor.actions.payload import ALERT
 from monitor.actions.receiver import describe, receiving
+from monitor.actions.samples import samples
 from monitor.actions.signing import new_secret
 from monitor.actions.webhook import Attempt, Endpoint, parse_retry_after, send
 from monitor.errors import ActionError
@@ -273,3 +275,10 @@ def test_the_receiver_shows_each_signed_request_once_and_refuses_others() -> Non
     assert [describe(message) for message in got] == [
         "retrain request for model 'credit', window a – b\n  drift: psi feature=income is 0.31, bound 0.2"
     ]
+
+
+def test_the_receiver_describes_alerts_too() -> None:
+    firing, _ = samples(ALERT)
+    assert describe(firing) == (
+        "alert income-drift of 'model-monitor-test' is firing: psi of income is 0.31, the bound is 0.2"
+    )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from monitor.actions.payload import ALERT
 from monitor.actions.signing import parse_secret, verify
 from monitor.errors import ActionError
 
@@ -19,8 +20,11 @@ OnRequest = Callable[[Mapping[str, Any]], None]
 
 
 def describe(message: Mapping[str, Any]) -> str:
-    """Return a retrain request in a few lines for people."""
+    """Return a message in a few lines for people."""
     data = message.get("data", {})
+    if message.get("type") == ALERT:
+        what = f"alert {data.get('alert')} of {data.get('model')!r}"
+        return f"{what} is {data.get('status')}: {data.get('summary')}"
     window = data.get("window", {})
     lines = [
         f"retrain request for model {data.get('model')!r}, window {window.get('start')} – {window.get('end')}"

@@ -12,8 +12,10 @@ from monitor.config.document import Part
 from monitor.config.problems import unknown
 from monitor.config.root import Config
 from monitor.errors import MonitorError
+from monitor.time import SECOND_US
 
 Found = Iterator[tuple[tuple[Part, ...], str]]
+LONGEST_TIMEOUT_US = 20 * SECOND_US
 _OWN_HEADERS = ("host", "content-type", "content-length", "connection", "user-agent", "transfer-encoding")
 
 
@@ -90,6 +92,8 @@ def _told(config: Config) -> Iterator[tuple[tuple[Part, ...], tuple[str, ...]]]:
 
 
 def _action(action: Action, types: list[str]) -> Found:
+    if action.timeout > LONGEST_TIMEOUT_US:
+        yield ("timeout",), "must be at most 20s, as a process that stops waits for the last answer"
     urls = action.url if isinstance(action.url, tuple) else (action.url,)
     for i, url in enumerate(urls):
         loc: tuple[Part, ...] = ("url", i) if len(urls) > 1 else ("url",)

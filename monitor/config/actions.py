@@ -48,8 +48,15 @@ def shown_url(url: str) -> str:
     )
 
 
+def _shown_host(url: str) -> str:
+    return f"{urlsplit(shown_url(url)).scheme}://{urlsplit(shown_url(url)).netloc}/{MASK}"
+
+
 Url = Annotated[
     str, PlainValidator(url_text, json_schema_input_type=str), PlainSerializer(shown_url, return_type=str)
+]
+SecretUrl = Annotated[
+    str, PlainValidator(url_text, json_schema_input_type=str), PlainSerializer(_shown_host, return_type=str)
 ]
 Refusal = Annotated[int, Field(ge=400, le=499), NotSwitch]
 
@@ -96,7 +103,7 @@ class HttpAction(Section):
     kind: str
     url: Any = Field(repr=False)
     timeout: PositiveDuration = 15 * SECOND_US
-    """Longest time for one request."""
+    """Longest time for one request, at most 20s: a process that stops waits for the last answer."""
     allow_hosts: tuple[Text, ...] = ()
     """Host names, addresses and networks (`10.0.0.0/8`) to call though not public, also by http."""
     ca_file: ExistingFile | None = None
@@ -159,7 +166,7 @@ class SlackAction(HttpAction):
 
     kind: Literal["slack"]
     """`slack`."""
-    url: Url = Field(repr=False)
+    url: SecretUrl = Field(repr=False)
     """The incoming webhook's address, which is a secret; best as `${VARIABLE}`."""
 
 
