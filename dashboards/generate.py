@@ -236,9 +236,9 @@ def _annotations(one_model: bool) -> list[dict[str, Any]]:
     which = '{model="$model"}' if one_model else ""
     shown = {
         "Alerts": (f"model_monitor_alert_firing{which} == 1", "{{model}}: {{alert}}", "red"),
-        "Webhooks": (
-            'increase(model_monitor_webhook_attempts_total{outcome="delivered"}[$__interval]) > 0',
-            "delivered to {{action}}",
+        "Retraining asked for": (
+            f"changes(model_monitor_retrain_last_request_timestamp_seconds{which}[$__interval]) > 0",
+            "{{model}} is to be retrained",
             "blue",
         ),
     }
@@ -383,6 +383,7 @@ def model() -> dict[str, Any]:
                 ],
             ),
             ("Labels and alerts", _labels()),
+            ("Retraining", _retraining()),
             (
                 "Data quality",
                 [
@@ -467,6 +468,17 @@ def _labels() -> list[Panel]:
                 (f"model_monitor_alert_threshold{MODEL}", "bound is"), width=8),
         listing("Silenced while not ok", "They notify nobody.",
                 (f"model_monitor_alert_silenced{MODEL} == 1", "silenced"), width=8),
+    ]  # fmt: skip
+
+
+def _retraining() -> list[Panel]:
+    return [
+        chart("Requests to retrain", "The newest twenty: waiting for a new version, or answered by one.",
+              (f"model_monitor_retrain_requests{MODEL}", "{{state}}")),
+        number("Since the last request", "Ago.",
+               f"time() - model_monitor_retrain_last_request_timestamp_seconds{MODEL}", unit="s"),
+        chart("Gain of the version that answered", "Over the old one, in the metric's unit; below 0 it is worse.",
+              (f"model_monitor_retrain_mean_gain{MODEL}", "version {{version}}: {{metric}}"), width=12),
     ]  # fmt: skip
 
 

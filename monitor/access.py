@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from monitor.config.action_checks import message_types
 from monitor.deliveries import endpoints, renderer
 from monitor.errors import ConfigError, StoreError
 from monitor.remote import ask_daemon
+from monitor.retraining import retrain_history
 from monitor.store.landing import land
 from monitor.store.outbox import listed as outbox_listed
 from monitor.store.outbox import retry
@@ -97,6 +98,20 @@ def outbox_rows(config: Config, *, state: str | None, limit: int) -> list[dict[s
         if row["action"] not in known and row["state"] == "pending":
             row["last_error"] = f"no action {row['action']!r} is configured"
     return rows
+
+
+def retraining(the_plan: Plan, *, model: str | None, limit: int) -> Mapping[str, Any]:
+    """Return requests to retrain and the record of decisions, from the daemon's API when it runs."""
+    try:
+        with opened(the_plan.config) as (store, cursor):
+            shown = {m.spec.name: m.model for m in monitored(the_plan, store) if model in (None, m.spec.name)}
+            return retrain_history(cursor, shown, model, limit)
+    except StoreError as error:
+        if "in use" not in str(error):
+            raise
+        wanted = {"limit": str(limit)} | ({"model": model} if model else {})
+        found: Mapping[str, Any] = ask_daemon(the_plan.config, "/api/v1/retraining", wanted, error)
+        return found
 
 
 def retry_messages(config: Config, *, id: str | None, action: str | None) -> int:

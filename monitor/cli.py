@@ -146,6 +146,30 @@ def results(
 
 
 @app.command()
+def retraining(
+    config: ConfigOption,
+    model: ModelOption = None,
+    limit: Annotated[int, typer.Option(help="Most of each.")] = 100,
+    format: Annotated[Format, typer.Option(help="How to print; all but the table hold all there is.")] = (
+        Format.table
+    ),
+) -> None:
+    """Print requests to retrain, what came of them, and why others were not made."""
+    from monitor.access import retraining as history
+
+    the_plan = _plan(config)
+    _known_model(the_plan.config, model)
+    found = history(the_plan, model=model, limit=limit)
+    if format is not Format.table:
+        return print_rows([*found["requests"], *found["verdicts"]], format)
+    kept = ("at", "model", "alerts", "answered_by", "answered")
+    requests = [{**{k: row[k] for k in kept}, "mean gain": _gains(row["gains"])} for row in found["requests"]]
+    verdicts = [{k: row[k] for k in ("at", "model", "outcome", "why", "alerts")} for row in found["verdicts"]]
+    print_rows(requests)
+    print_rows(verdicts)
+
+
+@app.command()
 def reference(config: ConfigOption, model: ModelOption = None) -> None:
     """Build the reference profiles and describe them."""
     the_plan = _plan(config)
@@ -208,6 +232,10 @@ def _known_model(config: Any, model: str | None) -> None:
     names = [one.name for one in config.models]
     if model is not None and model not in names:
         raise ConfigError([f"--model: unknown model {model!r}; configured are {', '.join(names)}"])
+
+
+def _gains(gains: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {g['mean_gain']:+.4g} ({g['windows']} windows)" for name, g in gains.items())
 
 
 def _moment(text: str | None) -> int | None:

@@ -9,7 +9,7 @@ alert states, transitions, retrain state, and the outbox rows of alerts and of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.actions.payload import retrain_message
@@ -20,13 +20,15 @@ from monitor.explain import Explainer
 from monitor.explaining import DEADLINE_S, Explanation, explain_window
 from monitor.notices import Notices
 from monitor.reference.profile import Reference
+from monitor.retraining import attribution_shares, followed, look, made, verdict_json
 from monitor.rules.alerts import announce, evaluate_rules
 from monitor.rules.calibrate import frame
-from monitor.rules.retrain import Decision, RetrainRule, RetrainState, decide
+from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict
 from monitor.rules.rule import AlertRule, Series, watches
-from monitor.rules.silences import Silence, silenced
-from monitor.rules.state import AlertState, firing
+from monitor.rules.silences import Silence
+from monitor.rules.state import AlertState
 from monitor.store.explained import write_explained
+from monitor.store.requests import write_requests
 from monitor.store.results import (
     WindowRow,
     dirty_windows,
@@ -151,15 +153,18 @@ class Cycle:
         states, transitions = evaluate_rules(
             monitored.alerts, self.states, results, now_us, self.frame, monitored.silences
         )
-        retrain, decision = self._decide(states, transitions, window, now_us)
+        retrain, verdict = self._decide(states, transitions, window, now_us, results)
+        answers = followed(self.cursor, monitored.model, query, results)
         labelled = [(result, follows_labels(result.metric)) for result in results]
         with self.store.write(self.cursor) as cursor:
             write_results(cursor, monitored.model, window, labelled, labelled_only=due.labelled_only)
             write_window(cursor, monitored.model, window, row, coverage=evaluation.coverage, now_us=now_us)
             if not due.labelled_only:
                 write_explained(cursor, monitored.model, window, explanation.rows)
-            self._write_decisions(states, transitions, retrain, decision, results, now_us)
+            write_requests(cursor, monitored.model, [one.to_json() for one in answers])
+            self._write_decisions(states, transitions, retrain, verdict, window, results, now_us)
         self.states, self.retrain = states, retrain
+        decision = verdict.decision if verdict else None
         return Answer(window, due.labelled_only, evaluation, results, tuple(transitions), decision)
 
     def _explain(self, query: WindowQuery, due: Due, now_us: int) -> Explanation:
@@ -177,12 +182,13 @@ class Cycle:
         states, transitions = announce(rules, self.states, now_us, silences)
         if not self.retrain.held and not transitions:
             return None
-        retrain, decision = self._decide(states, transitions, Window(now_us, now_us), now_us)
+        window = Window(now_us, now_us)
+        retrain, verdict = self._decide(states, transitions, window, now_us)
         if transitions or retrain != self.retrain:
             with self.store.write(self.cursor):
-                self._write_decisions(states, transitions, retrain, decision, (), now_us)
+                self._write_decisions(states, transitions, retrain, verdict, window, (), now_us)
             self.states, self.retrain = states, retrain
-        return decision
+        return verdict.decision if verdict else None
 
     def _decide(
         self,
@@ -190,17 +196,15 @@ class Cycle:
         transitions: Sequence[Transition],
         window: Window,
         now_us: int,
-    ) -> tuple[RetrainState, Decision | None]:
+        results: Sequence[Result] = (),
+    ) -> tuple[RetrainState, Verdict | None]:
         rule = self.monitored.retrain
         if rule is None:
             return self.retrain, None
-        fired = [s for s in states.values() if s.phase == "firing"]
-        silences = self.monitored.silences
-        heard = [s for s in fired if not silenced(silences, s.alert, s.series, now_us)]
-        names = firing(fired)
-        return decide(
-            rule, self.retrain, names,
-            window=window, transitions=transitions, at_us=now_us, silent=names - firing(heard),
+        shares = attribution_shares(self.cursor, rule, self.monitored.model, results)
+        return look(
+            rule, self.retrain, states.values(), silences=self.monitored.silences, shares=shares,
+            window=window, transitions=transitions, at_us=now_us,
         )  # fmt: skip
 
     def _write_decisions(
@@ -208,7 +212,8 @@ class Cycle:
         states: Mapping[tuple[str, Series], AlertState],
         transitions: Sequence[Transition],
         retrain: RetrainState,
-        decision: Decision | None,
+        verdict: Verdict | None,
+        window: Window,
         results: Sequence[Result],
         now_us: int,
     ) -> None:
@@ -220,31 +225,44 @@ class Cycle:
         }
         write_alert_states(cursor, monitored.model, changed)
         bodies = [transition_json(one) for one in transitions]
-        if decision is not None and monitored.retrain is not None:
-            bodies.append(decision_json(decision))
-            watched = [s for s in states.values() if s.phase == "firing" and s.alert in decision.alerts]
-            metrics = {(s.series[2], s.series) for s in watched}
-            evidence = sorted(
-                results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series)
-            )
-            message = retrain_message(
-                decision,
-                watched,
-                evidence=[r for r in evidence if r.state == "ok"],
-                reference_id=monitored.reference.id if monitored.reference else None,
-                config_hash=monitored.notices.config_hash,
-            )
-            for action in monitored.retrain.actions:
-                monitored.notices.tell(
-                    cursor, message, action=action, id=decision.id, rule=decision.rule, now_us=now_us,
-                    again=False,
-                )  # fmt: skip
+        rule = monitored.retrain
+        if rule is not None and verdict is not None and retrain.said != self.retrain.said:
+            bodies.append(verdict_json(rule, verdict, window, now_us))
+        if rule is not None and verdict is not None and verdict.outcome == "requested" and verdict.decision:
+            bodies.append(decision_json(verdict.decision))
+            self._ask_to_retrain(rule, verdict.decision, states.values(), results, now_us)
         monitored.notices.tell_transitions(
             cursor, monitored.alerts, transitions, self.states, states, now_us=now_us
         )
         write_transitions(cursor, monitored.model, bodies, now_us)
         if retrain != self.retrain:
             write_retrain_state(cursor, monitored.model, retrain.to_json())
+
+    def _ask_to_retrain(
+        self,
+        rule: RetrainRule,
+        decision: Decision,
+        states: Iterable[AlertState],
+        results: Sequence[Result],
+        now_us: int,
+    ) -> None:
+        """Put the request into the outbox and on record, inside the caller's transaction."""
+        monitored, cursor = self.monitored, self.cursor
+        watched = [s for s in states if s.phase == "firing" and s.alert in decision.alerts]
+        metrics = {(s.series[2], s.series) for s in watched}
+        evidence = sorted(results, key=lambda r: ((r.metric, r.series) not in metrics, r.metric, r.series))
+        message = retrain_message(
+            decision,
+            watched,
+            evidence=[r for r in evidence if r.state == "ok"],
+            reference_id=monitored.reference.id if monitored.reference else None,
+            config_hash=monitored.notices.config_hash,
+        )
+        for action in rule.actions:
+            monitored.notices.tell(
+                cursor, message, action=action, id=decision.id, rule=decision.rule, now_us=now_us, again=False
+            )
+        write_requests(cursor, monitored.model, [made(cursor, monitored.model, decision).to_json()])
 
 
 def stored_states(cursor: Cursor, monitored: Monitored) -> dict[tuple[str, Series], AlertState]:

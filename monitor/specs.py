@@ -16,7 +16,9 @@ from monitor.reference.data import LazyBaselines
 from monitor.reference.learn import learn
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.reference.vectors import item_vectors
-from monitor.rules.retrain import RetrainRule, parse_condition
+from monitor.rules.condition import parse_condition
+from monitor.rules.retrain import RetrainRule
+from monitor.rules.silences import Silence
 from monitor.types import Baseline, BaselineKey, ChecksSpec, Kind, ModelSpec, WindowSpec
 
 NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
@@ -206,4 +208,7 @@ def retrain_rule(model: cfg.Model) -> RetrainRule | None:
         actions=model.retrain.actions,
         cooldown_us=model.retrain.cooldown,
         max_per_week=model.retrain.max_per_week,
+        quiet=tuple(Silence(daily=hours) for hours in model.retrain.quiet_hours),
+        dry_run=model.retrain.dry_run,
+        min_attribution=model.retrain.weight_by_attribution or 0.0,
     )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from monitor.cycle import Monitored
 from monitor.errors import NotThereError
 from monitor.explaining_event import explain_event
+from monitor.retraining import retrain_history
 from monitor.store import outbox
 from monitor.store.explained import ExplainedRows, read_explained
 from monitor.store.quarantine import listed
@@ -56,6 +57,10 @@ class StoreBackend:
 
     def outbox(self, state: str | None, limit: int) -> Sequence[Mapping[str, object]]:
         return self._with_cursor(lambda c: outbox.to_json(outbox.listed(c, state=state, limit=limit)))
+
+    def retraining(self, model: str | None, limit: int) -> Mapping[str, Any]:
+        shown = {m.spec.name: m.model for m in self.models if model in (None, m.spec.name)}
+        return self._with_cursor(lambda c: retrain_history(c, shown, model, limit))
 
     def retry_messages(self, id: str | None, action: str | None) -> int:
         now_us = self.clock.now_us()

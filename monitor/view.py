@@ -6,13 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from monitor.cycle import Cycle, Monitored
 from monitor.metrics import check_of
+from monitor.rules.loop import Request
 from monitor.rules.state import AlertState
 from monitor.sources import SourceStatus
 from monitor.store.outbox import pending
+from monitor.store.requests import read_requests
 from monitor.store.results import latest_results
 from monitor.store.store import Cursor, Store
 from monitor.types import Result, Window
-from monitor.web.snapshot import AlertView, ModelView, PartitionView, Snapshot, SourceView, ThresholdView
+from monitor.web.snapshot import (
+    AlertView,
+    ModelView,
+    PartitionView,
+    RetrainView,
+    Snapshot,
+    SourceView,
+    ThresholdView,
+)
 
 
 def snapshot(
@@ -54,6 +64,7 @@ def snapshot(
             for _, state in sorted(cycle.states.items())
         ),
         models=tuple(_model(cycle, ends, marks, states) for cycle in cycles),
+        retrains=tuple(view for cycle in cycles for view in _retrains(cursor, cycle.monitored)),
         thresholds=tuple(t for cycle in cycles for t in _thresholds(cycle.monitored)),
         sources=tuple(
             SourceView(name, status.connected, paused or status.error)
@@ -123,6 +134,18 @@ def _limits(state: AlertState) -> dict[str, float]:
     if state.high is None or state.low is None:
         clear = {"clear": state.clear_low if state.high is None else state.clear_high}
     return {name: value for name, value in (sides | clear).items() if value is not None}
+
+
+def _retrains(cursor: Cursor, monitored: Monitored) -> list[RetrainView]:
+    requests = [Request.from_json(row) for row in read_requests(cursor, monitored.model)]
+    answered = [one for one in requests if one.answered_by is not None]
+    if not requests:
+        return []
+    newest = answered[-1] if answered else None
+    gains = {name: gain for name, (gain, _) in newest.gains().items()} if newest else {}
+    counts = (len(requests) - len(answered), len(answered))
+    version = newest.answered_by if newest else None
+    return [RetrainView(monitored.spec.name, *counts, requests[-1].at_us, version, gains)]
 
 
 def _thresholds(monitored: Monitored) -> list[ThresholdView]:

@@ -27,7 +27,7 @@ LAYERS = (
     {"build"},
     {"deliveries", "specs", "alerting", "explainer"},
     {"cycle"},
-    {"references", "notices"},
+    {"references", "notices", "retraining"},
     {"config"},
     {"actions"},
     {"sources"},

@@ -9,18 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.errors import StoreError
-from monitor.rules.retrain import (
-    AllOf,
-    AnyOf,
-    Decision,
-    Not,
-    RetrainRule,
-    RetrainState,
-    alert_names,
-    decide,
-    holds,
-    parse_condition,
-)
+from monitor.rules.condition import AllOf, AnyOf, Not, alert_names, holds, parse_condition
+from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict, decide
+from monitor.rules.silences import Silence
 from monitor.time import DAY_US, HOUR_US
 from monitor.types import Transition, Window
 
@@ -35,8 +26,8 @@ def window(index: int) -> Window:
 def play(rule: RetrainRule, hourly: list[frozenset[str]]) -> tuple[RetrainState, list[Decision]]:
     state, decisions = RetrainState(), []
     for hour, firing in enumerate(hourly):
-        state, decision = decide(rule, state, firing, window=window(hour), at_us=hour * HOUR_US)
-        decisions += [decision] if decision else []
+        state, verdict = decide(rule, state, firing, window=window(hour), at_us=hour * HOUR_US)
+        decisions += [verdict.decision] if verdict.decision else []
     return state, decisions
 
 
@@ -130,11 +121,9 @@ def test_ids_are_stable_and_differ_by_model_rule_window_alerts_and_transition() 
     ids = []
     for rule, at, firing, transitions in cases:
         for at_us in (0, 10**15):  # a restored backup decides again, at another moment
-            _, decision = decide(
-                rule, RetrainState(), firing, window=at, transitions=transitions, at_us=at_us
-            )
-            assert decision is not None
-            ids.append(decision.id)
+            _, verdict = decide(rule, RetrainState(), firing, window=at, transitions=transitions, at_us=at_us)
+            assert verdict.decision is not None
+            ids.append(verdict.decision.id)
     assert ids[::2] == ids[1::2]
     assert len(set(ids)) == len(cases)
     assert all(i.startswith("msg_") and len(i) == 36 and int(i[4:], 16) >= 0 for i in ids)
@@ -144,8 +133,8 @@ def test_the_same_edge_restated_away_and_back_is_one_request() -> None:
     rule = RetrainRule("credit", "acc", ("pipeline",), cooldown_us=0)
     state, decisions = RetrainState(), []
     for at_us, firing in enumerate([ACC, NONE, ACC]):
-        state, decision = decide(rule, state, firing, window=window(0), at_us=at_us)
-        decisions += [decision] if decision else []
+        state, verdict = decide(rule, state, firing, window=window(0), at_us=at_us)
+        decisions += [verdict.decision] if verdict.decision else []
     assert len(decisions) == 1
 
 
@@ -154,3 +143,54 @@ def test_the_state_survives_its_json_form() -> None:
     assert RetrainState.from_json(json.loads(json.dumps(state.to_json()))) == state
     with pytest.raises(StoreError, match="format 9"):
         RetrainState.from_json(state.to_json() | {"format": 9})
+
+
+def verdicts(rule: RetrainRule, hourly: list[frozenset[str]]) -> list[Verdict]:
+    """Return the verdict of each hour."""
+    state, found = RetrainState(), []
+    for hour, firing in enumerate(hourly):
+        state, verdict = decide(rule, state, firing, window=window(hour), at_us=hour * HOUR_US)
+        found.append(verdict)
+    return found
+
+
+def test_every_look_says_why_also_when_nothing_is_asked_for() -> None:
+    found = verdicts(RULE, [NONE, frozenset({"psi"}), ACC, ACC, NONE, ACC])
+    assert [(v.outcome, v.alerts) for v in found] == [
+        ("calm", ()), ("unmet", ("psi",)), ("requested", ("acc",)), ("standing", ("acc",)), ("calm", ()),
+        ("held", ("acc",)),
+    ]  # fmt: skip
+    assert found[3].why.endswith("asked for at 1970-01-01T02:00:00Z")
+    assert found[5].why == "cooldown until 1970-01-02T02:00:00Z"
+
+
+def test_in_quiet_hours_a_request_is_held_until_they_end() -> None:
+    quiet = (Silence(daily=(22 * HOUR_US, 6 * HOUR_US)),)
+    rule = RetrainRule("credit", "acc", ("pipeline",), quiet=quiet)
+    found = verdicts(rule, [NONE] * 23 + [ACC] * 8)
+    assert [v.why for v in found[23:30]] == ["quiet hours"] * 7
+    assert found[30].outcome == "requested"
+    assert found[30].decision is not None
+    assert (found[30].decision.window, found[30].decision.at_us) == (window(23), 30 * HOUR_US)
+
+
+def test_a_dry_run_decides_as_it_would_and_says_so() -> None:
+    dry, wet = (RetrainRule("credit", "acc", ("pipeline",), dry_run=d) for d in (True, False))
+    hours = [ACC, NONE, ACC, *[ACC] * 30]
+    assert {v.outcome for v in verdicts(dry, hours) if v.decision} == {"dry_run"}
+    assert [v.decision for v in verdicts(dry, hours)] == [v.decision for v in verdicts(wet, hours)]
+
+
+def test_alerts_that_do_not_count_ask_for_nothing_until_they_do() -> None:
+    state, verdict = decide(
+        RULE, RetrainState(), ACC, window=window(0), at_us=0, discounted={"acc": "is silenced"}
+    )
+    assert (verdict.outcome, verdict.why, verdict.decision) == ("discounted", "acc is silenced", None)
+    both = ACC | {"psi", "parity"}
+    _, verdict = decide(
+        RULE, RetrainState(), both, window=window(0), at_us=0, discounted={"acc": "is silenced"}
+    )
+    assert verdict.decision is not None
+    assert verdict.decision.alerts == ("parity", "psi")
+    _, verdict = decide(RULE, state, ACC, window=window(1), at_us=HOUR_US)
+    assert verdict.outcome == "requested"

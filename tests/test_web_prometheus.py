@@ -26,7 +26,7 @@ from monitor.metrics import metric_names
 from monitor.web import gauges, telemetry
 from monitor.web.exposition import Exposition
 from monitor.web.names import family
-from monitor.web.snapshot import AlertView, ThresholdView
+from monitor.web.snapshot import AlertView, RetrainView, ThresholdView
 from monitor.web.telemetry import PREFIX
 
 DASHBOARDS = Path(__file__).parents[1] / "dashboards"
@@ -89,6 +89,7 @@ def backend() -> MemoryBackend:
             results=RESULTS + everything,
             thresholds=SNAPSHOT.thresholds + limits,
             alerts=(*SNAPSHOT.alerts, silenced),
+            retrains=(RetrainView("credit", 1, 1, SNAPSHOT.taken_us, "4", {"accuracy": 0.02}),),
         )
     )
     backend.telemetry.evaluation_duration.labels("credit").observe(0.2)
@@ -169,7 +170,9 @@ def test_every_query_of_the_dashboard_runs_and_the_main_ones_find_something(prom
             expression = expression.replace(name, value)
         if not prometheus.query(expression):
             empty.append(expression)
-    counted_nothing = re.compile(r"feature_faults_total|webhook_attempts_total|config_last_reload|> 0$")
+    counted_nothing = re.compile(
+        r"changes\(|feature_faults_total|webhook_attempts_total|config_last_reload|> 0$"
+    )
     assert [expression for expression in empty if not counted_nothing.search(expression)] == []
 
 

@@ -114,6 +114,9 @@ class MemoryBackend:
     def explain_event(self, model: str, event_id: str) -> dict[str, Any]:
         raise NotThereError(f"no event {event_id!r} of model {model!r} is stored")
 
+    def retraining(self, model: str | None, limit: int) -> dict[str, object]:
+        return {"requests": [], "verdicts": [{"model": model, "outcome": "calm"}][:limit]}
+
     def quarantine(self, limit: int) -> list[QuarantineView]:
         row = QuarantineView(END, "credit", "not_json", "line 1: expected a value", "events", "t", "0", 41, 9)
         return [row][:limit]

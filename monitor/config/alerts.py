@@ -12,10 +12,12 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer, PlainVa
 from monitor.config.base import (
     Count,
     Duration,
+    Hours,
     Label,
     Name,
     NotSwitch,
     Section,
+    Share,
     Switch,
     Text,
     one_or_many,
@@ -190,3 +192,9 @@ class Retrain(Section):
     """Shortest time between two requests."""
     max_per_week: Count = 7
     """Most requests in seven days."""
+    quiet_hours: Annotated[tuple[Hours, ...], one_or_many(Hours)] = ()
+    """Times of day (UTC), one or several, when nothing is asked for, as in `22:00-06:00`, but held."""
+    dry_run: Switch = False
+    """Decide and record, but send nothing."""
+    weight_by_attribution: Share | None = None
+    """Drift of a feature with a smaller share of the attributions does not count; needs `checks.explain`."""

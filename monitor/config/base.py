@@ -226,3 +226,27 @@ Name = Annotated[
     str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$"})
 ]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+_TIME = "([01][0-9]|2[0-3]):([0-5][0-9])"
+
+
+def _hours(value: Any) -> tuple[int, int]:
+    match = re.fullmatch(f"{_TIME}-{_TIME}", value) if isinstance(value, str) else None
+    if match is None or match[0][:5] == match[0][6:]:
+        raise ValueError("must be two different times of day in UTC, as in 22:00-06:00")
+    h1, m1, h2, m2 = (int(part) for part in match.groups())
+    return (h1 * 60 + m1) * MINUTE_US, (h2 * 60 + m2) * MINUTE_US
+
+
+def _shown(hours: tuple[int, int]) -> str:
+    return "-".join(f"{us // MINUTE_US // 60:02d}:{us // MINUTE_US % 60:02d}" for us in hours)
+
+
+# Start and end as microseconds after midnight, in UTC.
+Hours = Annotated[
+    tuple[int, int],
+    PlainValidator(_hours),
+    PlainSerializer(_shown, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_TIME}-{_TIME}$", "examples": ["22:00-06:00"]}),
+]

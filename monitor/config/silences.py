@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from monitor.config.alerts import Labels, Patterns
-from monitor.config.base import Section, one_or_many
-from monitor.time import MINUTE_US, from_rfc3339, to_rfc3339
+from monitor.config.base import Hours, Section, one_or_many
+from monitor.time import from_rfc3339, to_rfc3339
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = get_args(Day)
-_TIME = "([01][0-9]|2[0-3]):([0-5][0-9])"
 
 
 def _moment(value: object) -> int:
@@ -23,18 +21,6 @@ def _moment(value: object) -> int:
     except (ValueError, OverflowError):
         pass
     raise ValueError("must be a moment, as in 2026-11-22T10:00:00Z")
-
-
-def _hours(value: Any) -> tuple[int, int]:
-    match = re.fullmatch(f"{_TIME}-{_TIME}", value) if isinstance(value, str) else None
-    if match is None or match[0][:5] == match[0][6:]:
-        raise ValueError("must be two different times of day in UTC, as in 22:00-06:00")
-    h1, m1, h2, m2 = (int(part) for part in match.groups())
-    return (h1 * 60 + m1) * MINUTE_US, (h2 * 60 + m2) * MINUTE_US
-
-
-def _shown(hours: tuple[int, int]) -> str:
-    return "-".join(f"{us // MINUTE_US // 60:02d}:{us // MINUTE_US % 60:02d}" for us in hours)
 
 
 Moment = Annotated[
@@ -66,15 +52,7 @@ class Silence(Section):
     """First moment; by default since ever."""
     to: Moment | None = None
     """First moment after it; by default for ever."""
-    daily: (
-        Annotated[
-            tuple[int, int],
-            PlainValidator(_hours),
-            PlainSerializer(_shown, return_type=str),
-            WithJsonSchema({"type": "string", "pattern": f"^{_TIME}-{_TIME}$", "examples": ["22:00-06:00"]}),
-        ]
-        | None
-    ) = None
+    daily: Hours | None = None
     """Only between these times of day (UTC); past midnight when the second is the earlier one."""
     days: Annotated[tuple[Day, ...], Field(min_length=1), one_or_many(Day)] = DAYS
     """Days of the week (UTC) on which it starts."""

@@ -1,7 +1,8 @@
-"""The decision to retrain: a condition over alert names, a cooldown and a weekly cap.
+"""The decision to retrain: a condition over alert names, a cooldown, a weekly cap and quiet hours.
 
-The request is made on the *edge*, when the condition becomes true. An edge inside the cooldown, over the cap
-or owed to silenced alerts is *held*: it is acted on when it may be, if the condition still holds then.
+The request is made on the *edge*, when the condition becomes true. An edge that may not be acted on yet is
+*held*: it is acted on when it may be, provided that the condition still holds then. Every look has a
+*verdict*, also when nothing is asked for: it says why.
 """
 
 from __future__ import annotations
@@ -10,46 +11,37 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from monitor.errors import StoreError
-from monitor.time import DAY_US
+from monitor.rules.condition import Condition, alert_names, holds
+from monitor.rules.silences import Silence
+from monitor.time import DAY_US, to_rfc3339
 from monitor.types import Transition, Window
 
 WEEK_US = 7 * DAY_US
 STATE_FORMAT = 1
+CALM = "none of its alerts is firing"
 
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """True when one of the conditions is."""
-
-    of: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """True when each of the conditions is."""
-
-    of: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """True when the condition is not."""
-
-    of: Condition
-
-
-Condition = str | AnyOf | AllOf | Not
+Outcome = Literal["requested", "dry_run", "held", "discounted", "standing", "unmet", "calm"]
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainRule:
     """When a model should be trained again, and whom to tell.
 
-    ``when`` is an alert's name (true while any of its instances is firing) or a combination of names.
-    ``max_per_week`` counts over any seven days; None means no cap.
+    Parameters
+    ----------
+    when
+        An alert's name (true while any of its instances is firing) or a combination of names.
+    max_per_week
+        Over any seven days; None means no cap.
+    quiet
+        Hours in which nothing is asked for; only their times count.
+    dry_run
+        Decide and record, but tell nobody.
+    min_attribution
+        Drift of a feature that holds a smaller share of the attributions does not count (0: all does).
     """
 
     model: str
@@ -57,6 +49,9 @@ class RetrainRule:
     actions: tuple[str, ...]
     cooldown_us: int = DAY_US
     max_per_week: int | None = None
+    quiet: tuple[Silence, ...] = ()
+    dry_run: bool = False
+    min_attribution: float = 0.0
     name: str = "retrain"
 
 
@@ -65,7 +60,8 @@ class RetrainState:
     """What a rule remembers: ``active`` is the condition at the last look.
 
     ``held_id`` and ``held_window`` (start, end) are those of an edge not acted on yet, ``fired_us`` the
-    moments of the last seven days' requests, ``last_id`` the newest request's id.
+    moments of the last seven days' requests, ``last_id`` the newest request's id, ``said`` what the verdict
+    on record says.
     """
 
     active: bool = False
@@ -74,6 +70,7 @@ class RetrainState:
     fired_us: tuple[int, ...] = ()
     held_id: str | None = None
     held_window: tuple[int, int] | None = None
+    said: str = f"calm: {CALM}"
 
     @property
     def held(self) -> bool:
@@ -115,62 +112,34 @@ class Decision:
     at_us: int
 
 
-def holds(condition: Condition, firing: frozenset[str]) -> bool:
-    """Tell whether the condition is true while exactly the alerts ``firing`` fire.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a look at the alerts came to.
 
-    >>> holds(AnyOf(("a", AllOf(("b", "c")))), frozenset({"b"}))
-    False
+    Parameters
+    ----------
+    outcome
+        ``requested``, or ``dry_run`` where it would have been; ``held`` until cooldown, cap or quiet hours
+        allow it; ``discounted``: true only with alerts that do not count; ``standing``: true since a request
+        that has been made; ``unmet``: some of its alerts are firing, and it is not true; ``calm``: none is.
+    why
+        The reason in words.
+    alerts
+        The condition's alerts that are firing, sorted.
+    decision
+        The request, of ``requested`` and ``dry_run``.
     """
-    match condition:
-        case AnyOf(of):
-            return any(holds(part, firing) for part in of)
-        case AllOf(of):
-            return all(holds(part, firing) for part in of)
-        case Not(of):
-            return not holds(of, firing)
-        case str(name):
-            return name in firing
 
+    outcome: Outcome
+    why: str
+    alerts: tuple[str, ...] = ()
+    decision: Decision | None = None
 
-def alert_names(condition: Condition) -> frozenset[str]:
-    """Return every alert name in the condition.
-
-    >>> sorted(alert_names(AllOf(("a", Not("b")))))
-    ['a', 'b']
-    """
-    match condition:
-        case AnyOf(of) | AllOf(of):
-            return frozenset().union(*(alert_names(part) for part in of))
-        case Not(of):
-            return alert_names(of)
-        case str(name):
-            return frozenset({name})
-
-
-def parse_condition(raw: object) -> Condition:
-    """Read a condition as configured: a name, ``{any: [...]}``, ``{all: [...]}`` or ``{not: ...}``.
-
-    >>> parse_condition({"any": ["a", {"not": "b"}]})
-    AnyOf(of=('a', Not(of='b')))
-
-    Raises
-    ------
-    ValueError
-        With a sentence that says what is allowed.
-    """
-    match raw:
-        case str(name) if name:
-            return name
-        case {"any": [_, *_] as parts, **rest} if not rest:
-            return AnyOf(tuple(parse_condition(part) for part in parts))
-        case {"all": [_, *_] as parts, **rest} if not rest:
-            return AllOf(tuple(parse_condition(part) for part in parts))
-        case {"not": part, **rest} if not rest:
-            return Not(parse_condition(part))
-    raise ValueError(
-        f"{raw!r} is not a condition; allowed are an alert's name, "
-        "{any: [conditions]}, {all: [conditions]} and {not: condition}"
-    )
+    @property
+    def said(self) -> str:
+        """What makes this verdict another one than that on record."""
+        alerts = f" ({', '.join(self.alerts)})" if self.alerts else ""
+        return f"{self.outcome}: {self.why}{alerts}"
 
 
 def decide(
@@ -181,8 +150,8 @@ def decide(
     window: Window,
     transitions: Sequence[Transition] = (),
     at_us: int,
-    silent: frozenset[str] = frozenset(),
-) -> tuple[RetrainState, Decision | None]:
+    discounted: Mapping[str, str] | None = None,
+) -> tuple[RetrainState, Verdict]:
     """Look at the alerts after a window (or at any later moment, to act on a held edge).
 
     Parameters
@@ -194,27 +163,47 @@ def decide(
         a held edge has the edge's window.
     at_us
         The moment of the decision.
-    silent
-        Those of ``firing`` whose firing instances are all silenced: the condition must hold without them too.
+    discounted
+        Those of ``firing`` without an instance that counts, and why: the condition must hold without them.
 
     Returns
     -------
-    The new state, and the decision if a request is to be made: at most one per cooldown, at most
-    ``max_per_week`` in any seven days, and never a second one for the same edge.
+    The new state, and the verdict: at most one request per cooldown, at most ``max_per_week`` in any seven
+    days, and never a second one for the same edge.
     """
     fired_us = tuple(t for t in state.fired_us if t > at_us - WEEK_US)
     held_id, edge = _held(rule, state, firing, window, transitions)
     state = replace(
         state, active=holds(rule.when, firing), fired_us=fired_us, held_id=held_id, held_window=edge
     )
-    cooling = state.last_fired_us is not None and at_us < state.last_fired_us + rule.cooldown_us
-    capped = rule.max_per_week is not None and len(fired_us) >= rule.max_per_week
-    silenced = not holds(rule.when, firing - silent)
-    if held_id is None or edge is None or cooling or capped or silenced:
-        return state, None
-    alerts = tuple(sorted((firing - silent) & alert_names(rule.when)))
-    done = RetrainState(True, last_fired_us=at_us, last_id=held_id, fired_us=(*fired_us, at_us))
-    return done, Decision(held_id, rule.model, rule.name, Window(*edge), alerts, at_us)
+    verdict = _judge(rule, state, firing, discounted or {}, at_us)
+    if verdict.outcome not in ("requested", "dry_run") or held_id is None or edge is None:
+        return replace(state, said=verdict.said), verdict
+    counted = (firing - (discounted or {}).keys()) & alert_names(rule.when)
+    decision = Decision(held_id, rule.model, rule.name, Window(*edge), tuple(sorted(counted)), at_us)
+    done = RetrainState(True, at_us, held_id, (*fired_us, at_us), said=verdict.said)
+    return done, replace(verdict, decision=decision)
+
+
+def _judge(
+    rule: RetrainRule, state: RetrainState, firing: frozenset[str], discounted: Mapping[str, str], at_us: int
+) -> Verdict:
+    fired = tuple(sorted(firing & alert_names(rule.when)))
+    if not state.active:
+        return Verdict("unmet", "the condition is not true", fired) if fired else Verdict("calm", CALM)
+    if not state.held:
+        asked = f", asked for at {to_rfc3339(state.last_fired_us)}" if state.last_fired_us else ""
+        return Verdict("standing", f"the condition has been true since the last request{asked}", fired)
+    if not holds(rule.when, firing - discounted.keys()):
+        reasons = "; ".join(f"{name} {discounted[name]}" for name in fired if name in discounted)
+        return Verdict("discounted", reasons, fired)
+    if state.last_fired_us is not None and at_us < state.last_fired_us + rule.cooldown_us:
+        return Verdict("held", f"cooldown until {to_rfc3339(state.last_fired_us + rule.cooldown_us)}", fired)
+    if rule.max_per_week is not None and len(state.fired_us) >= rule.max_per_week:
+        return Verdict("held", f"{len(state.fired_us)} requests in seven days are all that may be", fired)
+    if any(hours.active(at_us) for hours in rule.quiet):
+        return Verdict("held", "quiet hours", fired)
+    return Verdict("dry_run" if rule.dry_run else "requested", "the condition has become true", fired)
 
 
 def _held(

@@ -62,7 +62,9 @@ UPDATE outbox SET seq = o.n FROM (SELECT id, row_number() OVER (ORDER BY created
   WHERE o.id = outbox.id;
 """  # messages of one moment keep the order they were decided in
 
-MIGRATIONS = (_V1, _V2, _V3, _V4, _V5)
+_V6 = "CREATE TABLE retrain_requests (model INTEGER, id VARCHAR, at_us BIGINT, body VARCHAR)"
+
+MIGRATIONS = (_V1, _V2, _V3, _V4, _V5, _V6)
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: str) -> None:

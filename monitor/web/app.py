@@ -125,6 +125,13 @@ class Web:
         found = await self._query(partial(self.backend.outbox, state, rows))
         return Json({"outbox": found, "limit": rows})
 
+    async def retraining(self, request: Request) -> Response:
+        given = known(request.query_params, ("model", "limit"))
+        found = await self._query(
+            partial(self.backend.retraining, given.get("model"), limit(given, 100, 1_000))
+        )
+        return Json(found)
+
     async def retry_messages(self, request: Request) -> Response:
         _own_origin(request)
         given = known(request.query_params, ("id", "action"))
@@ -153,6 +160,7 @@ class Web:
             "/api/v1/alerts": self.alerts,
             "/api/v1/quarantine": self.quarantine,
             "/api/v1/outbox": self.outbox,
+            "/api/v1/retraining": self.retraining,
             "/api/v1/status": self.status,
         }
         routes = [Route(path, handler, methods=["GET"]) for path, handler in get.items()]

@@ -103,5 +103,8 @@ class Backend(Protocol):
     def outbox(self, state: str | None, limit: int) -> Sequence[Mapping[str, object]]:
         """Return the newest messages of the outbox without their bodies, oldest first."""
 
+    def retraining(self, model: str | None, limit: int) -> Mapping[str, Any]:
+        """Return the newest requests to retrain and records of decisions: ``requests`` and ``verdicts``."""
+
     def retry_messages(self, id: str | None, action: str | None) -> int:
         """Make dead and disabled messages (or only these) due again; return how many."""

@@ -17,6 +17,8 @@ SERIES = ("version", "feature", "attribute", "group", "segment")
 INSTANCE = ("model", "alert", "metric", *SERIES)
 THRESHOLD = ("model", "alert", "metric", "bound", *SERIES)
 
+RETRAIN_STATES = ("waiting", "answered")
+
 # name without prefix -> (labels, help); a label without a value is left out
 TABLE = MappingProxyType(
     {
@@ -39,6 +41,15 @@ TABLE = MappingProxyType(
         "alert_margin": (
             INSTANCE,
             "Distance of the newest value to the nearest bound, in the metric's unit; below 0 beyond it.",
+        ),
+        "retrain_requests": (
+            ("model", "state"),
+            "The newest requests to retrain: waiting for a new version, or answered by one.",
+        ),
+        "retrain_last_request_timestamp_seconds": (("model",), "Moment of the newest request to retrain."),
+        "retrain_mean_gain": (
+            ("model", "version", "metric"),
+            "Mean gain over the old version of the one that answered a request to retrain; below 0 worse.",
         ),
         "results": (
             ("model", "state"),
@@ -100,6 +111,13 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
                 for a in snapshot.alerts
                 if a.margin is not None
             ]
+        case "retrain_requests":
+            return [((r.model, s), getattr(r, s)) for r in snapshot.retrains for s in RETRAIN_STATES]
+        case "retrain_last_request_timestamp_seconds":
+            return [((r.model,), r.last_us / 1e6) for r in snapshot.retrains]
+        case "retrain_mean_gain":
+            gains = [(r, metric, gain) for r in snapshot.retrains for metric, gain in sorted(r.gains.items())]
+            return [((r.model, r.version or "", metric), gain) for r, metric, gain in gains]
         case "results":
             return _sum(((r.model, r.state), 1) for r in snapshot.results)
         case "window_end_timestamp_seconds":

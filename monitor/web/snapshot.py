@@ -55,6 +55,21 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class RetrainView:
+    """One model's requests to retrain: how many, and what the newest answered one has come to.
+
+    ``gains`` is the mean gain of ``version``, which answered, by metric; positive is better.
+    """
+
+    model: str
+    waiting: int
+    answered: int
+    last_us: int
+    version: str | None = None
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ThresholdView:
     """One bound of an alert rule that is a number, the same for all of its instances."""
 
@@ -114,6 +129,7 @@ class Snapshot:
     alerts: tuple[AlertView, ...] = ()
     models: tuple[ModelView, ...] = ()
     thresholds: tuple[ThresholdView, ...] = ()
+    retrains: tuple[RetrainView, ...] = ()
     sources: tuple[SourceView, ...] = ()
     partitions: tuple[PartitionView, ...] = ()
     window_ends: Mapping[tuple[str, str], int] = field(default_factory=dict)
