@@ -51,15 +51,21 @@ def moment(text: str) -> int:
     return round(dt.datetime.fromisoformat(text).timestamp() * 1e6)
 
 
-def told(folder: Path, model: Any, seed: int) -> Replayed:
-    """Write a whole story as the demonstration does, and replay it on the demonstration's configuration."""
+def told(
+    folder: Path, model: Any, seed: int, *, explain: bool = False, days: int = employment.PAST_DAYS
+) -> Replayed:
+    """Write a story as the demonstration does, and replay it on the demonstration's configuration."""
     found = employment.story(model, START_US, seed=seed)
     employment.prepare(folder, model)
     (folder / "webhook.secret").write_text(SECRET)
-    lines = found.between(START_US - 1, START_US + employment.PAST_DAYS * DAY_US)
+    lines = found.between(START_US - 1, START_US + days * DAY_US)
     for name, part in zip(("predictions.jsonl", "feedback.jsonl"), lines, strict=True):
         (folder / name).write_text("\n".join(part) + "\n")
     config = employment.write_config(folder, listen="127.0.0.1:0", receiver="http://127.0.0.1:9/")
+    if not explain:
+        text = config.read_text()
+        before, after = text.index("      explain:"), text.index("    alerts:")
+        config.write_text(text[:before] + text[after:])
     return replay(plan(load(config)), folder=folder)
 
 
@@ -102,6 +108,23 @@ def test_a_line_is_written_exactly_once_however_the_time_is_cut(story: employmen
     pieces = [story.between(a, b) for a, b in zip(cuts, cuts[1:], strict=False)]
     assert [line for p, _ in pieces for line in p] == story.predictions
     assert [line for _, labels in pieces for line in labels] == story.labels
+
+
+@pytest.mark.slow
+def test_the_recode_shows_in_the_attributions_from_its_day_on(tmp_path: Path, model: Any) -> None:
+    """The model leans on ``schooling`` differently once its codes mean something else."""
+    outcome = told(tmp_path, model, 0, explain=True, days=10)
+    by_metric: dict[str, list[Any]] = {}
+    for r in sorted(outcome.results, key=lambda r: r.window):
+        if r.metric == "attribution_distance" or r.series[2:4] == ("attribution_share", "schooling"):
+            by_metric.setdefault(r.metric, []).append(r)
+    distance, share = by_metric["attribution_distance"], by_metric["attribution_share"]
+    assert len(distance) == len(share) == 10 and {r.state for r in (*distance, *share)} == {"ok"}
+    recoded = [day >= employment.RECODE_DAY for day in range(10)]
+    assert [r.value > 0.05 for r in distance] == recoded
+    assert [r.lower > 0.03 for r in distance] == recoded  # the interval too: by chance it is not so
+    assert [r.value > 0.11 for r in share] == recoded
+    assert {(r.n, r.n_reference) for r in distance} == {(500, 500)}
 
 
 @pytest.mark.slow

@@ -106,6 +106,20 @@ def test_intervals_hold_the_truth_about_nineteen_times_in_twenty(rows: int) -> N
     assert 0.88 <= held / trials <= 0.99
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_the_distance_s_interval_holds_the_truth_also_where_there_is_none(shift: float) -> None:
+    """Percentiles of a distance would leave 0 out, and the value itself where nothing has changed."""
+    known, live = np.array([0.5, 0.3, 0.2]), np.array([0.5 + shift, 0.3 - shift, 0.2])
+    rng, held, trials = np.random.default_rng(9), 0, 25
+    for _ in range(trials):
+        sides = [rng.exponential(means, size=(400, 3)) for means in (live, known)]
+        columns = [dict(zip("abc", side.T.tolist(), strict=True)) for side in sides]
+        found = find("attribution_distance")(attributed(*columns))
+        assert found.lower <= found.value <= found.upper
+        held += found.lower <= shift <= found.upper
+    assert held / trials >= 0.92
+
+
 def test_fewer_than_ten_rows_have_no_interval() -> None:
     found = find("attribution_mean_abs").by_group(attributed({"a": [0.1 * i for i in range(9)]}))["a"]
     assert found.value is not None and found.lower is None

@@ -18,6 +18,7 @@ TASKS: frozenset[Task] = frozenset(("binary", "multiclass", "regression"))
 LEAST_BLOCKS = 10  # fewer blocks of rows have no interval: resampling them says nothing
 
 Means = Callable[[FloatArray], FloatArray]
+Sides = tuple[FloatArray, FloatArray]  # of the reference, of the window
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,21 +134,28 @@ class AttributionData:
             answers[name] = Outcome(float(found[i]), "ok", *bounds, rows, self.n_reference, detail)
         return answers
 
-    def against_reference(self, compare: Callable[[FloatArray, FloatArray], FloatArray]) -> Outcome:
-        """Return ``compare(reference, window)`` of mean absolute attributions, both sides resampled.
+    def against_reference(
+        self,
+        compare: Callable[[FloatArray, FloatArray], FloatArray],
+        interval: Callable[[float, Sides, Sides], Interval],
+    ) -> Outcome:
+        """Return ``compare(reference, window)`` of mean absolute attributions.
 
-        Features without attributions on either side are left out of both.
+        ``interval`` makes the bounds of the value, both sides as they are, and draws of both. Features
+        without attributions on either side are left out of both.
         """
         assert self.known_magnitude is not None
         held = np.isfinite(self.magnitude) & np.isfinite(self.known_magnitude)
         if not self.magnitude[held].sum() or not self.known_magnitude[held].sum():
             reason = "every attribution is 0 on one side: there is no order and no share"
             return Outcome.none("not_applicable", reason, n=self.n, n_reference=self.n_reference)
-        value = float(compare(self.known_magnitude[held], self.magnitude[held]))
+        sides = self.known_magnitude[held], self.magnitude[held]
+        value = float(compare(*sides))
         bounds: Interval = (None, None)
         if self.magnitude_draws is not None and self.known_draws is not None:
+            draws = self.known_draws[:, held], self.magnitude_draws[:, held]
             with np.errstate(invalid="ignore", divide="ignore"):
-                bounds = percentile(compare(self.known_draws[:, held], self.magnitude_draws[:, held]))
+                bounds = interval(value, sides, draws)
         return Outcome(value, "ok", *bounds, self.n, self.n_reference)
 
 

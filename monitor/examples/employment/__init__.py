@@ -7,6 +7,7 @@ Everything is a function of the start and a seed, so that files, Kafka and a tes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from bisect import bisect_right
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HERE = Path(__file__).parent
+MODEL = "model.joblib"
+QUALITY = "      quality: {}\n"
+EXPLAIN = """\
+      explain:                                  # what predictions rest on, by the model itself
+        model:
+          kind: sklearn-joblib
+          path: model.joblib
+          sha256: "{sha256}"
+          allow_pickle: true                    # we wrote it ourselves, and the digest says it is that file
+"""
 FEATURES = (
     "age", "schooling", "marital_status", "relationship", "disability", "parents_employment", "citizenship",
     "moved", "military", "ancestry", "nativity", "hearing_difficulty", "vision_difficulty",
@@ -94,7 +105,10 @@ def train(seed: int = 0) -> Any:
 
 
 def prepare(folder: Path, model: Any) -> None:
-    """Write ``reference.parquet``: scored and labelled rows that were not used in training."""
+    """Write ``model.joblib``, and ``reference.parquet``: scored and labelled rows not used in training."""
+    import joblib
+
+    joblib.dump(model, folder / MODEL)
     rows = people("reference")
     rows["score"] = _scores(model, rows)
     rows["prediction"] = (rows["score"] >= 0.5).astype(int)
@@ -102,11 +116,13 @@ def prepare(folder: Path, model: Any) -> None:
 
 
 def write_config(folder: Path, *, listen: str, receiver: str) -> Path:
-    """Write ``quickstart.yaml`` with the addresses put in; return its path."""
+    """Write ``quickstart.yaml`` with the addresses and the prepared model put in; return its path."""
     target = folder / "quickstart.yaml"
     shutil.copy(HERE / "quickstart.yaml", target)
     text = target.read_text(encoding="utf-8")
     text = text.replace("127.0.0.1:9108", listen).replace("http://127.0.0.1:9109/", receiver)
+    digest = hashlib.sha256((folder / MODEL).read_bytes()).hexdigest()
+    text = text.replace(QUALITY, QUALITY + EXPLAIN.format(sha256=digest))
     target.write_text(text, encoding="utf-8")
     return target
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.metrics.attributions import TASKS, AttributionData
+from monitor.metrics.attributions import TASKS, AttributionData, Sides
+from monitor.metrics.intervals import Interval, percentile
 from monitor.metrics.registry import Outcome, metric
 from monitor.summaries import FloatArray
 
@@ -36,7 +37,13 @@ def attribution_ndcg(data: AttributionData) -> Outcome:
     ----------
     Järvelin, Kekäläinen (2002), Cumulated gain-based evaluation of IR techniques, ACM TOIS 20.
     """
-    return data.against_reference(ndcg)
+    return data.against_reference(ndcg, _interval)
+
+
+def _interval(value: float, sides: Sides, draws: Sides) -> Interval:
+    """Return the percentile interval, at least up to the value: draws of one at its limit lie below it."""
+    lower, upper = percentile(ndcg(*draws))
+    return (None, None) if lower is None or upper is None else (min(lower, value), max(upper, value))
 
 
 def ndcg(reference: FloatArray, current: FloatArray) -> FloatArray:
