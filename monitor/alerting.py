@@ -53,6 +53,7 @@ def alert_rule(alert: cfg.Alert) -> AlertRule:
         min_samples=alert.min_samples,
         severity=alert.severity,
         confident=alert.confident,
+        anytime=alert.anytime,
         labels=tuple(sorted(alert.labels.items())),
         runbook=alert.runbook or "",
         description=alert.description,

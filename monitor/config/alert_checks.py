@@ -12,6 +12,10 @@ from monitor.config.models import Model
 from monitor.config.problems import listed, unknown
 from monitor.decode.derived import monitored_names
 
+GAPS = (
+    "demographic_parity_difference", "equalized_odds_difference", "equal_opportunity_difference",
+    "false_positive_rate_difference", "predictive_parity_difference", "accuracy_parity_difference",
+)  # fmt: skip
 Loc = tuple[Part, ...]
 Found = Iterator[tuple[Loc, str]]
 Declared = Callable[[Loc], list[str]]
@@ -44,6 +48,8 @@ def alert_problems(alert: Alert, model: Model, attributes: list[str], declared: 
             yield ("segment",), f"must be name=value, as in plan=gold, or a pattern as in plan=*, not {one!r}"
         else:
             yield from _selected("segment", "segment", (name,), segments)
+    if alert.anytime:
+        yield from _anytime(alert, model)
     yield from _bounds(alert)
     yield from _derived(alert, bool(declared(("reference",))))
 
@@ -81,6 +87,16 @@ def _metric(alert: Alert, model: Model, checks: list[str], feedback: bool) -> Fo
         yield ("metric",), f"{alert.metric!r} is not computed; add its position to checks.performance.k"
     elif needs_labels(alert.metric) and not feedback:
         yield ("metric",), f"{alert.metric!r} needs labels, and the model has no feedback; give feedback"
+
+
+def _anytime(alert: Alert, model: Model) -> Found:
+    from monitor.metrics import find, metric_names, metrics
+
+    if alert.metric in metric_names() and not find(alert.metric).is_share and alert.metric not in GAPS:
+        shares = ", ".join(one.name for one in metrics() if one.is_share)
+        yield ("anytime",), f"goes with shares and their gaps only: {shares}, {', '.join(GAPS)}"
+    if model.window.every != model.window.size:
+        yield ("anytime",), "goes with windows that do not overlap; set window.every to window.size"
 
 
 def _bounds(alert: Alert) -> Found:

@@ -103,6 +103,8 @@ class Alert(Section):
     """Passed on as a label."""
     confident: Switch = False
     """A window is bad only when its whole confidence interval is beyond the bound."""
+    anytime: Switch = False
+    """As `confident`, but with intervals that bear being looked at all the time; for shares and gaps."""
     labels: dict[LabelName, Label] = Field(default={})
     """Further labels, as in `{team: risk}`; passed on."""
     runbook: Annotated[Text, AfterValidator(_runbook)] | None = None

@@ -68,6 +68,8 @@ class Metric:
     statistic
         Of a column: the value from the counts of both sides in the frozen bins (of ``ks_statistic``: in the
         frozen cells), with any leading axes, for simulation; None where it is more than that.
+    is_share
+        The value is a number of rows over ``n``.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Metric:
     counts_labels: bool = False
     critical: Limit | None = None
     statistic: Statistic | None = None
+    is_share: bool = False
 
     @property
     def calibrated(self) -> bool:
@@ -176,6 +179,7 @@ def metric(
     counts_labels: bool = False,
     critical: Limit | None = None,
     statistic: Statistic | None = None,
+    is_share: bool = False,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -196,6 +200,7 @@ def metric(
                 counts_labels,
                 critical,
                 statistic,
+                is_share,
             )
         )
         return function

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from monitor.rules.anytime import Looks, interval, looked, tallies
 from monitor.rules.bounds import NOTHING, Frame, Limits, bounds, clear_bounds
 from monitor.rules.rule import AlertRule, Series, matches
 from monitor.rules.silences import Silence, silenced
@@ -60,7 +61,14 @@ def step(
         reason = lack if newest else old.reason
         return replace(old, seen_us=seen_us, no_data=old.no_data or newest, reason=reason), None
     inner = clear_bounds(rule, result, limits, frame, series=series)
+    looks: Looks = ()
+    if rule.anytime:
+        looks, result = _look(old, result)
     new = _count(rule, old, result, value, limits, inner)
+    if rule.anytime:
+        ended = new.previous[0] == "firing" and new.phase == "ok"
+        before = old.previous_looks if result.window == old.window else old.looks
+        new = replace(new, looks=() if ended else looks, previous_looks=before)
     no_data = seen_us > window.start_us
     new = replace(new, seen_us=seen_us, no_data=no_data, reason=old.reason if no_data else "")
     if new.phase == old.phase or new.bound is None:
@@ -141,14 +149,27 @@ def _lack(rule: AlertRule, result: Result, limits: Limits) -> str:
     return "no_bound" if limits == (None, None) else ""
 
 
+def _look(old: AlertState, result: Result) -> tuple[Looks, Result]:
+    """Return the memory of an anytime rule with this window, and the result with the interval it gives."""
+    before = old.previous_looks if result.window == old.window else old.looks
+    counted = tallies(result)
+    if counted is None:
+        return before, replace(result, lower=None, upper=None)
+    looks = looked(before, result.window.start_us, counted)
+    lower, upper = interval(looks)
+    return looks, replace(result, lower=lower, upper=upper)
+
+
 def _count(
     rule: AlertRule, old: AlertState, result: Result, value: float, limits: Limits, inner: Limits
 ) -> AlertState:
     """Return the state once the result's window has counted, for the first time or again."""
     before, memory = old.previous if result.window == old.window else (old.phase, old.recent)
-    bad = _beyond(rule, result, value, *limits)
-    if before == "firing" and not _inside(value, *inner):
-        bad = True
+    back = _inside(value, *inner)
+    if before == "firing" and (rule.anytime or not back):
+        bad = not back
+    else:
+        bad = _beyond(rule, result, value, *limits)
     recent = (*memory, (result.window.start_us, bad))[-rule.of :]
     fires = sum(flag for _, flag in recent) >= rule.needed
     return replace(
@@ -174,7 +195,7 @@ def _inside(value: float, low: float | None, high: float | None) -> bool:
 
 
 def _beyond(rule: AlertRule, result: Result, value: float, low: float | None, high: float | None) -> bool:
-    if not rule.confident:
+    if not (rule.confident or rule.anytime):
         return not _inside(value, low, high)
     if result.lower is None or result.upper is None:
         return False

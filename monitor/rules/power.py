@@ -128,8 +128,7 @@ def _result(
     source = calibration.series(key)
     m = int(source.counts.sum()) if source else reference.rows
     n = max(round(rows * m / reference.rows), 1) if source and (group or attribute) else rows
-    bins = int((source.counts > 0).sum()) if source else 2
-    detail = {"bins": bins, "degrees_of_freedom": bins - 1}
+    detail = _detail(key, spec, reference, n)
     about = (feature, attribute, group, segment)
     window = Window(0, spec.window.size_us)
     return Result(

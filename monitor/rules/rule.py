@@ -36,6 +36,9 @@ class AlertRule:
         Windows with fewer rows do not count.
     confident
         A window is bad only when its whole interval is beyond the bound; without an interval it is not.
+    anytime
+        As ``confident``, with an interval that may be looked at after every window; it starts anew when an
+        alert has ended, and a firing one ends as soon as the value itself is back.
     labels, runbook, description
         Passed on to whoever is told.
 
@@ -61,6 +64,7 @@ class AlertRule:
     min_samples: int = 100
     severity: str = "warning"
     confident: bool = False
+    anytime: bool = False
     labels: tuple[tuple[str, str], ...] = field(default=())
     runbook: str = ""
     description: str = ""

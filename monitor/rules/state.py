@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from monitor.errors import StoreError
+from monitor.rules.anytime import Looks
 from monitor.rules.rule import Series
 from monitor.types import AlertPhase, Window
 
@@ -23,7 +24,8 @@ class AlertState:
     ``low`` and ``high`` the healthy range there, ``clear_low`` and ``clear_high`` the one to come back to.
     ``previous`` is the phase and memory before it, so that a restatement of it can be stepped again.
     ``seen_us`` starts the newest window with any complete result; ``no_data`` says that it had no value, and
-    ``reason`` why. ``told`` is the phase that was last announced: silences keep it behind ``phase``.
+    ``reason`` why. ``looks`` are the counts of the newest windows of an ``anytime`` rule, ``previous_looks``
+    those before ``window``. ``told`` is the phase that was last announced: silences keep it behind ``phase``.
     """
 
     alert: str
@@ -46,6 +48,8 @@ class AlertState:
     clear_low: float | None = None
     clear_high: float | None = None
     told: AlertPhase = "ok"
+    looks: Looks = ()
+    previous_looks: Looks = ()
 
     @property
     def margin(self) -> float | None:
@@ -88,8 +92,13 @@ class AlertState:
                 "recent": tuple((at, bad) for at, bad in row["recent"]),
                 "previous": (phase, tuple((at, bad) for at, bad in recent)),
                 "told": told,
+                **{name: _looks(row.get(name, ())) for name in ("looks", "previous_looks")},
             }
         )
+
+
+def _looks(rows: Any) -> Looks:
+    return tuple((at, number, {k: (part, of) for k, (part, of) in each.items()}) for at, number, each in rows)
 
 
 States = Mapping[tuple[str, Series], AlertState]

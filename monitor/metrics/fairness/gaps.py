@@ -72,7 +72,15 @@ def measure(data: GroupData, gap: Gap, *, as_ratio: bool) -> Outcome:
         )
     value = min(a / b for a, b in extremes) if as_ratio else max(b - a for a, b in extremes)
     lower, upper = interval(data, bases, value, as_ratio=as_ratio)
+    detail["counts"] = {base.name: _counts(data, base) for base in bases}
     return Outcome(value, "ok", lower, upper, n, detail=detail)
+
+
+def _counts(data: GroupData, rate: Rate) -> dict[str, tuple[int, int]]:
+    """Return what each eligible group's rate is made of: rows, of how many; groups without any left out."""
+    names, table = data.held(rate.rows)
+    found = zip(names, table[:, rate.part].sum(1).tolist(), table[:, rate.of].sum(1).tolist(), strict=True)
+    return {name: (part, of) for name, part, of in found if of}
 
 
 def interval(data: GroupData, bases: list[Rate], value: float, *, as_ratio: bool) -> Interval:

@@ -61,7 +61,8 @@ def _register(rate: Rate) -> None:
     Barocas, Hardt, Narayanan (2023), Fairness and Machine Learning, chapter 3.
     """
     labels = rate.rows == "labelled"
-    add(Metric(f"group_{rate.name}", "fairness", "group", TASKS, "ratio", 0.0, 1.0, labels, False, function))
+    name = f"group_{rate.name}"
+    add(Metric(name, "fairness", "group", TASKS, "ratio", 0.0, 1.0, labels, False, function, is_share=True))
 
 
 for _rate in RATES.values():

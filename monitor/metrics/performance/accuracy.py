@@ -13,6 +13,7 @@ from monitor.metrics.tasks import TaskData
     applies={"binary", "multiclass"},
     unit="ratio",
     needs_labels=True,
+    is_share=True,
 )
 def accuracy(data: TaskData) -> Outcome:
     """Share of labelled predictions that are right.

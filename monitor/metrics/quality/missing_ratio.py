@@ -7,7 +7,14 @@ from monitor.metrics.intervals import wilson
 from monitor.metrics.registry import Outcome, metric
 
 
-@metric("missing_ratio", check="quality", subject="column", applies={"numeric", "categorical"}, unit="ratio")
+@metric(
+    "missing_ratio",
+    check="quality",
+    subject="column",
+    applies={"numeric", "categorical"},
+    unit="ratio",
+    is_share=True,
+)
 def missing_ratio(pair: ColumnPair) -> Outcome:
     """Share of rows without a usable value in this column.
 

@@ -15,6 +15,7 @@ from monitor.summaries.categorical import CATEGORY_LIMIT, CategoricalSummary
     applies={"categorical"},
     unit="ratio",
     needs_reference=True,
+    is_share=True,
 )
 def new_category_ratio(pair: ColumnPair) -> Outcome:
     """Share of values whose category the reference never had.

@@ -14,6 +14,7 @@ from monitor.metrics.registry import Outcome, metric
     applies={"numeric"},
     unit="ratio",
     needs_reference=True,
+    is_share=True,
 )
 def out_of_range_ratio(pair: ColumnPair) -> Outcome:
     """Share of values below the reference's minimum or above its maximum.

@@ -8,7 +8,12 @@ from monitor.metrics.registry import Outcome, metric
 
 
 @metric(
-    "type_mismatch_ratio", check="quality", subject="column", applies={"numeric", "categorical"}, unit="ratio"
+    "type_mismatch_ratio",
+    check="quality",
+    subject="column",
+    applies={"numeric", "categorical"},
+    unit="ratio",
+    is_share=True,
 )
 def type_mismatch_ratio(pair: ColumnPair) -> Outcome:
     """Share of rows whose value had another type than declared.
