@@ -8,11 +8,12 @@ one change their category, predictions turn wrong, the worst-off group loses.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from monitor.metrics import Metric, find, target_of
+from monitor.metrics import ColumnPair, Metric, find, target_of
 from monitor.reference.data import Reference
 from monitor.rules.bounds import HIGH, LOW, Frame, bounds
 from monitor.rules.calibrate import Calibration, seeded
@@ -20,6 +21,7 @@ from monitor.rules.drifts import Drift, drift_of
 from monitor.rules.rates import MONTH_US, alarm_rate, mixed_rate, tail_chance
 from monitor.rules.resample import Resampled
 from monitor.rules.rule import AlertRule, chosen
+from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.confusion import EVERYONE
 from monitor.summaries.numeric import NumericSummary
 from monitor.types import ALL_VERSIONS, BaselineKey, ModelSpec, Result, Window
@@ -134,6 +136,23 @@ def _result(
     return Result(
         spec.name, ALL_VERSIONS, window, str(metric), "ok", 0.0, *about, n=n, n_reference=m, detail=detail
     )
+
+
+def _detail(key: BaselineKey, spec: ModelSpec, reference: Reference, n: int) -> Mapping[str, Any]:
+    """Return what a drift metric's critical value rests on, from a window without drift of ``n`` rows."""
+    name, feature, _, _, segment = key
+    rows = reference.segments[segment] if segment else reference
+    column = (rows.columns if feature else rows.targets).get(feature or target_of(name))
+    if find(name).subject != "column" or find(name).critical is None or column is None or not column.rows:
+        return {}
+    cells = column.cells if isinstance(column, NumericSummary) else column.counts
+    drawn = seeded("detail", *key, str(n)).multinomial(n, np.append(cells, column.missing) / column.rows)
+    window: NumericSummary | CategoricalSummary
+    if isinstance(column, NumericSummary):
+        window = replace(column, cells=drawn[:-1], missing=int(drawn[-1]))
+    else:
+        window = replace(column, counts=drawn[:-1], unseen=0, missing=int(drawn[-1]))
+    return find(name)(ColumnPair(column, window, bins=spec.checks.bins)).detail
 
 
 def _rate(rule: AlertRule, result: Result, source: Resampled | None, side: int, limit: float) -> float | None:
