@@ -51,7 +51,8 @@ def _index() -> str:
         lines += ["", f"## [{check.capitalize()}]({check}.md)", "", words, "", "| metric | says | range |"]
         lines += ["|---|---|---|"]
         lines += [
-            f"| [`{m.name}`]({check}.md#{m.name}) | {m.help.rstrip('.')} | {_range(m)} |" for m in _of(check)
+            f"| [`{m.name}`]({check}.md#{m.name.replace('@', '')}) | {m.help.rstrip('.')} | {_range(m)} |"
+            for m in _of(check)
         ]
     return "\n".join(lines) + "\n"
 
