@@ -18,12 +18,15 @@ from monitor.config import AlertmanagerAction, Config
 from monitor.config.action_checks import message_types
 from monitor.deliveries import endpoints, renderer
 from monitor.errors import ConfigError, StoreError
+from monitor.reference.data import Reference
+from monitor.reference.period import Fixed, Period, Rolling
 from monitor.remote import ask_daemon
 from monitor.retraining import retrain_history
 from monitor.store.landing import land
 from monitor.store.outbox import listed as outbox_listed
 from monitor.store.outbox import retry
 from monitor.store.outbox import to_json as outbox_json
+from monitor.store.profiles import newest_periods
 from monitor.store.quarantine import listed, taken
 from monitor.store.results import read_results
 from monitor.store.store import Cursor, Store
@@ -81,6 +84,30 @@ def refused_records(config: Config, *, reason: str | None, limit: int) -> list[d
             raise
         rows = list(ask_daemon(config, "/api/v1/quarantine", {"limit": str(limit)}, error)["quarantine"])
         return [row for row in rows if reason in (None, row["reason"])]
+
+
+def stored_references(plan: Plan) -> dict[tuple[str, str], list[tuple[Period, Reference]]]:
+    """Return, by model and version, the newest profile made of a period of the stream.
+
+    None where no model asks for any, or the store is not there yet.
+
+    Raises
+    ------
+    StoreError
+        When a running daemon holds the store.
+    """
+    models = {
+        name for name, of in plan.origins.items() if any(isinstance(o, Fixed | Rolling) for o in of.values())
+    }
+    if not models or not plan.config.store.path.exists():
+        return {}
+    found: dict[tuple[str, str], list[tuple[Period, Reference]]] = {}
+    with opened(plan.config) as (_, cursor):
+        for model in sorted(models):
+            for one in newest_periods(cursor, model):
+                period = Period(*one.key[2:])
+                found[model, one.key[1]] = [(period, Reference.from_json(one.text))]
+    return found
 
 
 def outbox_rows(config: Config, *, state: str | None, limit: int) -> list[dict[str, Any]]:

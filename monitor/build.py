@@ -16,12 +16,12 @@ from monitor.deliveries import notices
 from monitor.errors import ConfigError, MonitorError
 from monitor.explainer import deadline_s, open_explainer
 from monitor.reference.data import Reference
-from monitor.references import remembered
-from monitor.rules.rule import AlertRule, needs_baselines
+from monitor.references import Origin, remembered
+from monitor.rules.rule import needs_baselines
 from monitor.sources import Source
 from monitor.sources.kafka import KafkaSettings, Security
 from monitor.sources.kafka_open import open_kafka
-from monitor.specs import event_map, model_spec, not_available, retrain_rule
+from monitor.specs import event_map, model_spec, not_available, reference_origins, retrain_rule
 from monitor.store.landing import Route
 from monitor.store.store import Store
 from monitor.types import ALL_VERSIONS, ModelSpec, StreamKind
@@ -33,12 +33,15 @@ Routes = Mapping[str, Sequence[Route]]  # topic (or glob) -> models
 class Plan:
     """Everything the configuration asks for, before anything is opened.
 
-    ``routes`` maps a source's name to its topics; ``globs`` a files source's globs to their column maps.
+    ``references`` are the default ones that are files, ``origins`` those of versions and of the stream, by
+    model and version. ``routes`` maps a source's name to its topics; ``globs`` a files source's globs to
+    their column maps.
     """
 
     config: cfg.Config
     specs: tuple[ModelSpec, ...]
     references: Mapping[str, Reference | None]
+    origins: Mapping[str, Mapping[str, Origin]]
     routes: Mapping[str, Routes]
     globs: Mapping[str, Mapping[str, Mapping[str, str]]]
 
@@ -54,6 +57,7 @@ def plan(config: cfg.Config) -> Plan:
     problems: list[str] = []
     specs: list[ModelSpec] = []
     references: dict[str, Reference | None] = {}
+    origins: dict[str, Mapping[str, Origin]] = {}
     for i, model in enumerate(config.models):
         place = f"models[{i}] ({model.name})"
         try:
@@ -61,23 +65,35 @@ def plan(config: cfg.Config) -> Plan:
             spec, reference = model_spec(model)
             specs.append(spec)
             references[model.name] = reference
+            origins[model.name] = reference_origins(model, spec)
         except MonitorError as error:
             problems.append(f"{place}: {error}")
     if problems:
         raise ConfigError(problems)
     routes, globs = _routes(config, {s.name: s for s in specs})
-    return Plan(config, tuple(specs), references, routes, globs)
+    return Plan(config, tuple(specs), references, origins, routes, globs)
 
 
 def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
     """Register the models with the store and return what their turns need."""
     found = []
     for model, spec in zip(the_plan.config.models, the_plan.specs, strict=True):
-        rules = alert_rules(model, spec)
+        rules, default = alert_rules(model, spec), the_plan.references[spec.name]
+        number = store.register(spec)
+        origins = dict(the_plan.origins[spec.name]) | ({ALL_VERSIONS: default} if default else {})
+        needed, now_us = any(map(needs_baselines, rules)), time.time_ns() // 1000
+        for version, origin in origins.items():
+            if isinstance(origin, Reference):
+                origins[version] = remembered(
+                    store, spec, origin, version=version, needed=needed, now_us=now_us
+                )
+        reference = origins.get(ALL_VERSIONS)
         one = Monitored(
             spec=spec,
-            model=store.register(spec),
-            reference=_remembered(store, spec, the_plan.references[spec.name], rules),
+            model=number,
+            reference=reference if isinstance(reference, Reference) else None,
+            origins=origins,
+            sample=model.reference.sample if model.reference else 0,
             alerts=rules,
             silences=silence_rules(the_plan.config.silences),
             retrain=retrain_rule(model),
@@ -88,15 +104,6 @@ def monitored(the_plan: Plan, store: Store) -> list[Monitored]:
         )
         found.append(one)
     return found
-
-
-def _remembered(
-    store: Store, spec: ModelSpec, reference: Reference | None, alerts: Sequence[AlertRule]
-) -> Reference | None:
-    if reference is None:
-        return None
-    now_us, needed = time.time_ns() // 1000, any(map(needs_baselines, alerts))
-    return remembered(store, spec, reference, version=ALL_VERSIONS, needed=needed, now_us=now_us)
 
 
 def open_source(the_plan: Plan, name: str, *, follow: bool = True) -> Source:

@@ -171,10 +171,12 @@ def retraining(
 
 @app.command()
 def reference(config: ConfigOption, model: ModelOption = None) -> None:
-    """Build the reference profiles and describe them."""
+    """Build the reference profiles of files and describe them; of the stream, those that the store has."""
     the_plan = _plan(config)
     _known_model(the_plan.config, model)
-    reference_tables(the_plan, model)
+    from monitor.access import stored_references
+
+    reference_tables(the_plan, model, stored_references(the_plan))
 
 
 @app.command()

@@ -17,8 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.build import Plan
-from monitor.reference.profile import Column
+from monitor.reference.data import Column, Reference
+from monitor.reference.period import Period
 from monitor.summaries.numeric import NumericSummary
+from monitor.types import ALL_VERSIONS
 
 
 class Format(StrEnum):
@@ -93,19 +95,38 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
     console.print(table)
 
 
-def reference_tables(plan: Plan, model: str | None) -> None:
-    """Print each model's reference profile: id, rows, and a line a column."""
+def reference_tables(
+    plan: Plan, model: str | None, kept: Mapping[tuple[str, str], Sequence[tuple[Period, Reference]]]
+) -> None:
+    """Print each model's reference profiles: id, rows, and a line a column.
+
+    ``kept`` has those of periods of the stream, by model and version, as far as they have been built.
+    """
     for spec in plan.specs:
         if model not in (None, spec.name):
             continue
-        reference = plan.references[spec.name]
-        if reference is None:
+        default = plan.references[spec.name]
+        found = ({ALL_VERSIONS: default} if default else {}) | dict(plan.origins[spec.name])
+        if not found:
             Console().print(f"{spec.name}: no reference")
-            continue
-        columns = {**reference.columns, **{f"({k})": v for k, v in reference.targets.items()}}
-        rows = [[name, *_describe(column)] for name, column in columns.items()]
-        head = ("column", "kind", "missing", "mean / most frequent", "sd / categories", "min", "max")
-        print_table(head, rows, title=f"{spec.name}: reference {reference.id}, {reference.rows} rows")
+        for version, origin in found.items():
+            named = spec.name if version == ALL_VERSIONS else f"{spec.name} version {version}"
+            if isinstance(origin, Reference):
+                _profile(f"{named}: reference", origin)
+                continue
+            Console().print(f"{named}: {origin}", highlight=False)
+            for period, reference in kept.get((spec.name, version), []):
+                _profile(f"{named}, {period}: reference", reference)
+
+
+def _profile(title: str, reference: Reference) -> None:
+    columns = {**reference.columns, **{f"({k})": v for k, v in reference.targets.items()}}
+    rows = [[name, *_describe(column)] for name, column in columns.items()]
+    head = ("column", "kind", "missing", "mean / most frequent", "sd / categories", "min", "max")
+    print_table(head, rows, title=f"{title} {reference.id}, {reference.rows} rows")
+    if reference.segments:
+        shown = [[name, part.rows] for name, part in sorted(reference.segments.items())]
+        print_table(("segment", "rows of its own profile"), shown)
 
 
 def _describe(column: Column) -> list[Any]:

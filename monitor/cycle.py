@@ -10,21 +10,22 @@ alert states, transitions, retrain state, and the outbox rows of alerts and of a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from monitor.actions.payload import retrain_message
 from monitor.decode.derived import monitored_names
 from monitor.engine.duckdb import WindowQuery
+from monitor.engine.sample import SAMPLE_ROWS
 from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.explain import Explainer
 from monitor.explaining import DEADLINE_S, Explanation, explain_window
 from monitor.notices import Notices
-from monitor.reference.profile import Reference
+from monitor.reference.data import Compared, Reference
+from monitor.references import Origin, References
 from monitor.retraining import attribution_shares, followed, look, made, verdict_json
 from monitor.rules.alerts import announce, evaluate_rules
-from monitor.rules.calibrate import frame
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict
-from monitor.rules.rule import AlertRule, Series, watches
+from monitor.rules.rule import AlertRule, Series, needs_baselines, watches
 from monitor.rules.silences import Silence
 from monitor.rules.state import AlertState
 from monitor.store.explained import write_explained
@@ -45,20 +46,23 @@ from monitor.store.results import (
 from monitor.store.settle import Settled, settle
 from monitor.store.store import Cursor, Store
 from monitor.time import to_rfc3339
-from monitor.types import ModelSpec, Result, Transition, Window
+from monitor.types import ALL_VERSIONS, ModelSpec, Result, Transition, Window
 
 
 @dataclass(frozen=True, slots=True)
 class Monitored:
     """One model with everything its turn needs.
 
-    ``has_feedback``: labels are to be expected. ``explainer``: what explains the model, with
-    ``explain_deadline_s`` for each request.
+    ``origins``: the references of versions, and the default (``"*"``) where it is not the file's profile
+    ``reference``; ``sample`` is how many rows of the stream they keep. ``has_feedback``: labels are to be
+    expected. ``explainer``: what explains the model, with ``explain_deadline_s`` for each request.
     """
 
     spec: ModelSpec
     model: int
     reference: Reference | None
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    sample: int = SAMPLE_ROWS
     alerts: tuple[AlertRule, ...] = ()
     silences: tuple[Silence, ...] = ()
     retrain: RetrainRule | None = None
@@ -94,7 +98,12 @@ class Cycle:
 
     def __init__(self, store: Store, cursor: Cursor, monitored: Monitored) -> None:
         self.store, self.cursor, self.monitored = store, cursor, monitored
-        self.frame = frame(monitored.reference, monitored.spec)
+        default = {ALL_VERSIONS: monitored.reference} if monitored.reference else {}
+        self.references = References(
+            store, cursor, monitored.spec, monitored.model, {**default, **monitored.origins},
+            sample=monitored.sample, needed=any(map(needs_baselines, monitored.alerts)),
+        )  # fmt: skip
+        self.compared = Compared(monitored.reference)  # with what the last window was compared
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
         self.states = stored_states(cursor, monitored)
         retrain = read_states(cursor, "retrain_states", monitored.model)
@@ -138,10 +147,11 @@ class Cycle:
         query = WindowQuery(
             self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us, upto_seq=settled[0][0]
         )
+        self.compared = self.references.of(window, now_us=now_us)
         explanation = self._explain(query, due, now_us)
         evaluation = evaluate(
             query,
-            monitored.reference,
+            self.compared,
             has_feedback=monitored.has_feedback,
             label_wait_over=due.label_wait_over,
             labelled_only=due.labelled_only,
@@ -150,9 +160,9 @@ class Cycle:
         revision = revision_of(self.cursor, monitored.model, due.index) + 1
         row = WindowRow(due.index, revision, evaluation.labels != "awaiting")
         results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
-        states, transitions = evaluate_rules(
-            monitored.alerts, self.states, results, now_us, self.frame, monitored.silences
-        )
+        limits = self.references.frame(self.compared)
+        known = (monitored.alerts, self.states, results, now_us, limits, monitored.silences)
+        states, transitions = evaluate_rules(*known)
         retrain, verdict = self._decide(states, transitions, window, now_us, results)
         answers = followed(self.cursor, monitored.model, query, results)
         labelled = [(result, follows_labels(result.metric)) for result in results]
@@ -173,7 +183,12 @@ class Cycle:
         if due.labelled_only or not one.spec.checks.explain:
             return Explanation()
         return explain_window(
-            query, one.reference, one.explainer, self.store, now_us=now_us, deadline_s=one.explain_deadline_s
+            query,
+            self.compared.default,
+            one.explainer,
+            self.store,
+            now_us=now_us,
+            deadline_s=one.explain_deadline_s,
         )
 
     def release(self, *, now_us: int) -> Decision | None:
@@ -255,7 +270,7 @@ class Cycle:
             decision,
             watched,
             evidence=[r for r in evidence if r.state == "ok"],
-            reference_id=monitored.reference.id if monitored.reference else None,
+            reference_id=self.compared.default.id if self.compared.default else None,
             config_hash=monitored.notices.config_hash,
         )
         for action in rule.actions:
@@ -291,6 +306,7 @@ def turn(
 ) -> Settled:
     """Make one whole turn: settle, ask all that is due, act on what was held back."""
     settled = cycle.settle()
+    cycle.references.refresh(now_us=now_us)
     for due in cycle.due(watermark_us):
         on_answer(cycle.ask(due, now_us=now_us))
     cycle.advance(watermark_us)

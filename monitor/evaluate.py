@@ -25,6 +25,7 @@ from monitor.lift import (
     sample_pairs,
     target_pair,
     task_data,
+    window_counts,
 )
 from monitor.metrics import (
     ColumnPair,
@@ -41,7 +42,7 @@ from monitor.metrics import (
 from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.rankings import RankingData
 from monitor.metrics.registry import Subject, guarded
-from monitor.reference.profile import Reference
+from monitor.reference.data import Compared, Reference
 from monitor.types import Result, Window
 
 Labels = Literal["none", "awaiting", "complete"]
@@ -59,7 +60,7 @@ class Evaluation:
 
 def evaluate(
     query: WindowQuery,
-    reference: Reference | None,
+    reference: Reference | Compared | None,
     *,
     has_feedback: bool = True,
     label_wait_over: bool = True,
@@ -73,7 +74,7 @@ def evaluate(
     query
         The window's rows, as of its moment.
     reference
-        What to compare with; without one, drift is ``no_reference``.
+        What to compare with, versions perhaps with their own; without one, drift is ``no_reference``.
     has_feedback
         Whether the model has a feedback stream.
     label_wait_over
@@ -95,8 +96,9 @@ def evaluate(
     if has_feedback:
         enough = coverage is not None and coverage >= spec.window.min_label_coverage
         labels = "complete" if enough or label_wait_over else "awaiting"
-    run = _Run(query, reference, labels, labelled_only, attributed or logged(reference))
-    for part in slices(query):
+    compared = reference if isinstance(reference, Compared) else Compared(reference)
+    run = _Run(query, compared, labels, labelled_only, attributed or logged(compared.default))
+    for part in slices(query, own=compared.versions):
         run.slice(part)
     run.window(rows, delays)
     return Evaluation(tuple(run.results), labels, coverage, rows)
@@ -113,12 +115,12 @@ class _Run:
     def __init__(
         self,
         query: WindowQuery,
-        reference: Reference | None,
+        compared: Compared,
         labels: Labels,
         labelled_only: bool,
         attributed: Attributed,
     ) -> None:
-        self.query, self.spec, self.reference = query, query.spec, reference
+        self.query, self.spec, self.compared = query, query.spec, compared
         self.attributed = attributed
         self.labels, self.labelled_only = labels, labelled_only
         self.panes: Sequence[Window] = query.panes()
@@ -139,7 +141,9 @@ class _Run:
                 self._target(part, "label")
         if checks.performance or checks.estimate:
             rng = self._rng(part)
-            data = guarded(lambda: task_data(self.query, self.reference, part, self.panes, rng))
+            data = guarded(
+                lambda: task_data(self.query, self.compared.of(part.version), part, self.panes, rng)
+            )
             self._performance(part, data)
             self._estimate(part, data)
         if checks.fairness and checks.sensitive:
@@ -150,23 +154,11 @@ class _Run:
     def window(self, rows: int, delays: Sequence[int]) -> None:
         """Add what is about the window as a whole: counts, label delay, the share of drifted features."""
         quantiles = {q: us / 1e6 for q, us in zip(("0.5", "0.9", "0.99"), delays, strict=False)}
-        facts = WindowFacts(rows, label_delays_s=quantiles or None, pvalues=self.pvalues, **self._counts())
+        counts = {} if self.labelled_only else window_counts(self.query)
+        facts = WindowFacts(rows, label_delays_s=quantiles or None, pvalues=self.pvalues, **counts)
         for entry in self._entries("window"):
             if entry.follows_labels or not self.labelled_only:
                 self._add(Slice(), entry.name, self._ask(entry, facts))
-
-    def _counts(self) -> dict[str, int]:
-        if self.labelled_only:
-            return {}
-        faults = self.query.faults(Slice())
-        rows = self.query.count()
-        duplicates, conflicts = self.query.duplicates()
-        return {
-            "duplicates": duplicates,
-            "conflicts": conflicts,
-            "unexpected_fields": sum(name.startswith("unknown:") for name in faults),
-            "missing_fields": sum(name.startswith("absent:") and n == rows for name, n in faults.items()),
-        }
 
     def _entries(self, subject: Subject) -> list[Metric]:
         """Return the metrics about a subject whose check is on."""
@@ -186,11 +178,10 @@ class _Run:
         group: str | None = None,
     ) -> None:
         segment = f"{part.segment[0]}={part.segment[1]}" if part.segment else None
+        detail = self.compared.said(part.version, metric, outcome)
         place = (self.spec.name, part.version, self.query.window, metric, outcome.state, outcome.value)
         bounds = (outcome.lower, outcome.upper, outcome.n, outcome.n_reference)
-        self.results.append(
-            Result(*place, feature, attribute, group, segment, *bounds, detail=outcome.detail)
-        )
+        self.results.append(Result(*place, feature, attribute, group, segment, *bounds, detail=detail))
 
     def _ask(self, entry: Metric, data: Any) -> Outcome:
         """Return the metric's outcome, or why it cannot have one now."""
@@ -204,7 +195,7 @@ class _Run:
 
     def _features(self, part: Slice) -> None:
         entries = self._entries("column")
-        for name, pair in feature_pairs(self.query, self.reference, part, self.panes):
+        for name, pair in feature_pairs(self.query, self.compared.of(part.version), part, self.panes):
             wanted = self.spec.checks.drift_columns
             for entry in entries:
                 if entry.check == "drift" and wanted is not None and not _within(name, wanted):
@@ -216,7 +207,7 @@ class _Run:
     def _target(self, part: Slice, target: Target) -> None:
         if not self.spec.checks.drift:
             return
-        pair = target_pair(self.query, self.reference, part, self.panes, target)
+        pair = target_pair(self.query, self.compared.of(part.version), part, self.panes, target)
         for entry in self._entries("column") if pair else ():
             if entry.check == "drift" and pair:
                 self._column(part, entry, target, None, pair)
@@ -236,7 +227,7 @@ class _Run:
         def seed(name: str) -> int:
             return int(self._rng(Slice(), "sample", name).integers(2**63))
 
-        pairs = guarded(lambda: list(sample_pairs(self.query, self.reference, seed)))
+        pairs = guarded(lambda: list(sample_pairs(self.query, self.compared.default, seed)))
         for entry in self._entries("sample"):
             for name, pair in [(None, pairs)] if isinstance(pairs, Outcome) else pairs:
                 if isinstance(pair, Outcome) or pair.kind in entry.applies:
@@ -257,7 +248,8 @@ class _Run:
             return
         known = realised if isinstance(realised, TaskData) else None
         rng = self._rng(part, "estimate")
-        data = guarded(lambda: estimate_data(self.query, self.reference, part, self.panes, rng, known))
+        compared = self.compared.of(part.version)
+        data = guarded(lambda: estimate_data(self.query, compared, part, self.panes, rng, known))
         for entry in entries:
             self._add(part, entry.name, data if isinstance(data, Outcome) else self._ask(entry, data))
 

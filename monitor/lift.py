@@ -257,6 +257,19 @@ def group_data(
         )
 
 
+def window_counts(query: WindowQuery) -> dict[str, int]:
+    """Return what the store has counted about a window, by the names of :class:`WindowFacts`."""
+    faults = query.faults(Slice())
+    rows = query.count()
+    duplicates, conflicts = query.duplicates()
+    return {
+        "duplicates": duplicates,
+        "conflicts": conflicts,
+        "unexpected_fields": sum(name.startswith("unknown:") for name in faults),
+        "missing_fields": sum(name.startswith("absent:") and n == rows for name, n in faults.items()),
+    }
+
+
 def _pair(
     query: WindowQuery, frozen: Column | None, current: Column, mismatched: int | None = None
 ) -> ColumnPair:

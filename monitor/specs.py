@@ -6,20 +6,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from monitor import config as cfg
-from monitor.baselines import baselines
 from monitor.decode import format_names
 from monitor.decode.derived import derived_names
-from monitor.errors import ConfigError, ReferenceDataError
+from monitor.errors import ConfigError
 from monitor.metrics import find
-from monitor.reference.build import build
-from monitor.reference.data import LazyBaselines
-from monitor.reference.learn import learn
+from monitor.reference.period import Fixed, Rolling
 from monitor.reference.profile import ROLES, Reference, ReferenceFile
 from monitor.reference.vectors import item_vectors
+from monitor.references import Origin, file_reference
 from monitor.rules.condition import parse_condition
 from monitor.rules.retrain import RetrainRule
 from monitor.rules.silences import Silence
-from monitor.types import Baseline, BaselineKey, ChecksSpec, Kind, ModelSpec, WindowSpec
+from monitor.types import ALL_VERSIONS, ChecksSpec, Kind, ModelSpec, WindowSpec
 
 NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
 
@@ -33,9 +31,8 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         When the reference cannot be used, or two features differ only in case.
     """
     file = None
-    if model.reference is not None:
-        columns = model.reference.columns
-        file = ReferenceFile(model.reference.path, format=model.reference.format, columns=column_map(columns))
+    if model.reference is not None and model.reference.path:
+        file = _file(model.reference)
     checks = _checks(model)
     features: dict[str, Kind]
     if not isinstance(model.features, str):
@@ -74,28 +71,32 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
     ) if file and model.reference else None
 
 
-def file_reference(file: ReferenceFile, spec: ModelSpec, *, sample: int) -> Reference:
-    """Return the profile of a file; what it is on itself is computed when it is first looked at.
+def reference_origins(model: cfg.Model, spec: ModelSpec) -> dict[str, Origin]:
+    """Return what windows are compared with by version: versions' own, and a default that is no file.
 
     Raises
     ------
     ReferenceDataError
-        When a feature has no column, or there is nothing to learn estimates from.
+        When a file cannot be used.
     """
+    found: dict[str, Origin] = {}
+    if model.reference is None:
+        return found
+    wait_us = spec.window.label_wait_us if model.feedback else 0
+    for version, one in {ALL_VERSIONS: model.reference, **model.reference.versions}.items():
+        if one.window:
+            found[version] = Fixed(*one.window, wait_us)
+        elif one.rolling:
+            found[version] = Rolling(one.rolling)
+        elif version != ALL_VERSIONS:
+            found[version] = file_reference(_file(one), spec, sample=one.sample)
+    return found
 
-    def on_itself() -> Mapping[BaselineKey, Baseline]:
-        with file.rows(spec) as query:
-            return baselines(query, reference)
 
-    with file.rows(spec) as query:
-        reference = build(query, sample=sample, id=file.id(spec, sample))
-        if spec.checks.estimate:
-            try:
-                reference = replace(reference, learned=learn(query, reference))
-            except ReferenceDataError as error:
-                raise ReferenceDataError(f"{file.path}: {error}") from None
-    reference = replace(reference, baselines=LazyBaselines(on_itself))
-    return reference
+def _file(reference: cfg.ReferenceData) -> ReferenceFile:
+    assert reference.path is not None  # the configuration has been checked
+    columns = column_map(reference.columns)
+    return ReferenceFile(reference.path, format=reference.format, columns=columns)
 
 
 def column_map(columns: cfg.Columns) -> dict[str, str]:

@@ -99,7 +99,7 @@ def _model(
     marks: Mapping[str, int | None],
     states: Mapping[str, str],
 ) -> ModelView:
-    spec, reference = cycle.monitored.spec, cycle.monitored.reference
+    spec, reference = cycle.monitored.spec, cycle.compared.default
     windows = [window for (model, _), window in ends.items() if model == spec.name]
     return ModelView(
         name=spec.name,

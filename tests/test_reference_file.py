@@ -175,14 +175,14 @@ def test_a_profile_is_stored_under_its_id_and_read_back_bit_for_bit(tmp_path: Pa
 def test_stored_baselines_are_not_computed_again_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from monitor import specs
+    from monitor import references
 
     frame().to_parquet(tmp_path / "r.parquet")
     (tmp_path / "c.yaml").write_text(CONFIG.format(bound="0.5"))
     store = Store(tmp_path / "s.duckdb")
     monkeypatch.setattr("monitor.build.needs_baselines", lambda rule: True)
     (first,) = monitored(plan(config.load(tmp_path / "c.yaml")), store)
-    monkeypatch.setattr(specs, "baselines", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(references, "baselines", lambda *_: pytest.fail("computed again"))
     (second,) = monitored(plan(config.load(tmp_path / "c.yaml")), store)
     assert first.reference is not None and second.reference is not None
     assert second.reference.baselines == first.reference.baselines

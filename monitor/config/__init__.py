@@ -16,7 +16,7 @@ from monitor.config.checks import (
 )
 from monitor.config.explain import Explain, ExplainModel, ModelFile, RemoteModel
 from monitor.config.load import json_schema, load
-from monitor.config.models import Columns, Model, Reference, Stream, WindowConfig
+from monitor.config.models import Columns, Model, Reference, ReferenceData, Stream, WindowConfig
 from monitor.config.root import BasicAuth, Config, Log, Scheduler, Server, Store, Tls
 from monitor.config.secret import Secret
 from monitor.config.silences import DAYS, Silence
@@ -50,6 +50,7 @@ __all__ = [
     "Quality",
     "Rate",
     "Reference",
+    "ReferenceData",
     "ReferenceSd",
     "RelativeToReference",
     "RemoteModel",

@@ -13,8 +13,9 @@ from monitor.config.alert_checks import alert_problems
 from monitor.config.base import Section
 from monitor.config.document import Part
 from monitor.config.explain_checks import explain_problems
-from monitor.config.models import Columns, Model, Stream
+from monitor.config.models import Columns, Model, ReferenceData, Stream
 from monitor.config.problems import listed, unknown
+from monitor.config.reference_checks import reference_problems
 from monitor.config.root import Config
 from monitor.config.sources import FilesSource, KafkaSource, Security
 
@@ -123,8 +124,11 @@ def _streams(config: Config, declared: Declared) -> Found:
                 )
             yield from (((*loc, *rest), text) for rest, text in _columns(stream.columns, model, fairness))
         if model.reference:
-            found = _columns(model.reference.columns, model, fairness)
-            yield from ((("models", i, "reference", *rest), text) for rest, text in found)
+            every: list[tuple[Loc, ReferenceData]] = [((), model.reference)]
+            every += [(("versions", version), one) for version, one in model.reference.versions.items()]
+            for own, one in every:
+                found = _columns(one.columns, model, fairness)
+                yield from ((("models", i, "reference", *own, *rest), text) for rest, text in found)
 
 
 def _stream(config: Config, stream: Stream, sources: list[str]) -> Found:
@@ -175,6 +179,7 @@ def _model(config: Config, model: Model, declared: Declared) -> Found:
             ("features",),
             "'infer' needs a reference to take names and kinds from; give reference or a mapping",
         )
+    yield from reference_problems(model, config.store.retention, declared)
     yield from _classes(model)
     yield from _checks(model, declared)
     yield from _unique_alerts(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, Tag
+from pydantic import ConfigDict, Field, PlainSerializer, PlainValidator, Tag, WithJsonSchema
 
 from monitor.config.alerts import Alert, Alerts, Retrain
 from monitor.config.base import (
@@ -23,7 +23,7 @@ from monitor.config.base import (
     tagged,
 )
 from monitor.config.checks import Checks
-from monitor.time import DAY_US, MINUTE_US
+from monitor.time import DAY_US, MINUTE_US, from_rfc3339, to_rfc3339
 from monitor.types import Kind, Task, TimestampUnit
 
 
@@ -80,17 +80,48 @@ class Stream(Section):
     """What happens to events that name another model."""
 
 
-class Reference(Section):
-    """The data that windows are compared with: what the model was trained or accepted on."""
+def _period(value: object) -> tuple[int, int]:
+    if isinstance(value, tuple) and len(value) == 2:
+        return value
+    try:
+        start, end = map(from_rfc3339, str(value).split("/"))
+    except ValueError:
+        start = end = 0
+    if not isinstance(value, str) or not start < end:
+        raise ValueError("must be two moments, the earlier first, as in 2026-01-01/2026-02-01")
+    return start, end
 
-    path: ExistingFile
-    """The file."""
+
+Period = Annotated[
+    tuple[int, int],
+    PlainValidator(_period),
+    PlainSerializer(lambda ends: "/".join(map(to_rfc3339, ends)), return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "examples": ["2026-01-01/2026-02-01"]}),
+]
+
+
+class ReferenceData(Section):
+    """Where the rows of a reference come from: exactly one of `path`, `window`, `rolling`."""
+
+    path: ExistingFile | None = None
+    """A file."""
+    window: Period | None = None
+    """A fixed period of the stream itself, `start/end` (RFC 3339 or dates, UTC); the end is not in it."""
+    rolling: PositiveDuration | None = None
+    """A moving period of the stream: so long before the day (UTC) in which a window starts."""
     format: Literal["auto", "parquet", "csv", "jsonl"] = "auto"
-    """Its format; `auto` goes by the name's ending."""
+    """The file's format; `auto` goes by the name's ending."""
     columns: Annotated[Columns, Given] = Columns()
-    """Its column names, where they differ from the canonical ones."""
+    """The file's column names, where they differ from the canonical ones."""
     sample: Count = 10_000
     """Rows kept, chosen by a fixed seed, for explanations; the profile itself counts every row."""
+
+
+class Reference(ReferenceData):
+    """What windows are compared with: what the model was trained or accepted on, or an earlier time."""
+
+    versions: dict[Label, ReferenceData] = Field(default={})
+    """Version to a reference of its own; other versions, and all together, are compared with the default."""
 
 
 class WindowConfig(Section):

@@ -56,6 +56,8 @@ class WindowQuery:
     upto_seq
         Rows that landed later are left out: they are not settled, and may be duplicates. As settled rows stay
         as they are until the next settling, all questions see the same rows. ``None``: all.
+    version
+        Only rows of this version of the model.
     """
 
     def __init__(
@@ -67,19 +69,22 @@ class WindowQuery:
         *,
         as_of_us: int | None = None,
         upto_seq: int | None = None,
+        version: str | None = None,
     ) -> None:
         self.cursor, self.spec, self.window, self.as_of_us = cursor, spec, window, as_of_us
         self.model, self.upto_seq = model, upto_seq
         settled = "(SELECT * FROM {} WHERE seq <= " + str(upto_seq) + ")" if upto_seq is not None else "{}"
         self.predictions = settled.format(predictions_table(model))
+        self.version = version
+        if version is not None:
+            self.predictions = f"(SELECT * FROM {self.predictions} WHERE version = {literal(version)})"
         self._labels = settled.format(labels_table(model))
         self._joined = self._counted = False
 
     def at(self, window: Window, spec: ModelSpec | None = None) -> WindowQuery:
         """Return the same query of another window, by another specification of the model if given."""
-        return WindowQuery(
-            self.cursor, spec or self.spec, self.model, window, as_of_us=self.as_of_us, upto_seq=self.upto_seq
-        )
+        limits = {"as_of_us": self.as_of_us, "upto_seq": self.upto_seq}
+        return WindowQuery(self.cursor, spec or self.spec, self.model, window, **limits, version=self.version)
 
     def _where(self, part: Slice, window: Window | None = None) -> str:
         at = window or self.window

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from monitor.engine.sample import from_text, to_text
 from monitor.errors import StoreError
+from monitor.metrics import Outcome, find
 from monitor.reference.catalogue import Catalogue
 from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
@@ -27,7 +28,7 @@ from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.error_model import ErrorModel
 from monitor.summaries.numeric import NumericSummary
-from monitor.types import Baseline, BaselineKey
+from monitor.types import ALL_VERSIONS, Baseline, BaselineKey
 
 Column = NumericSummary | CategoricalSummary
 Learned = Calibrator | ErrorModel
@@ -181,6 +182,43 @@ class Reference:
             segments={k: cls._from_dict(part) for k, part in row["segments"].items()},
             catalogue=Catalogue.from_json(row["catalogue"]) if row.get("catalogue") else None,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What a window is compared with.
+
+    Parameters
+    ----------
+    default
+        For all versions together, and for versions that have none of their own.
+    versions
+        By version that has its own, None where that cannot be had now.
+    reasons
+        Why there is none, by version; ``"*"`` is the default's.
+    """
+
+    default: Reference | None = None
+    versions: Mapping[str, Reference | None] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, version: str) -> Reference | None:
+        """Return what rows of a version are compared with."""
+        return self.versions.get(version, self.default)
+
+    def reason(self, version: str) -> str | None:
+        """Return why there is nothing to compare rows of a version with, where that is known."""
+        return self.reasons.get(version if version in self.versions else ALL_VERSIONS)
+
+    def said(self, version: str, metric: str, outcome: Outcome) -> Mapping[str, Any]:
+        """Return an outcome's detail with the id of what was compared with, or why there is nothing."""
+        reason = self.reason(version)
+        if outcome.state == "no_reference" and reason:
+            return {**outcome.detail, "reason": reason}
+        reference, entry = self.of(version), find(metric)
+        if reference is None or not (entry.needs_reference or outcome.n_reference):
+            return outcome.detail
+        return {**outcome.detail, "reference": reference.id}
 
 
 _SUMMARIES = (NumericSummary, CategoricalSummary, Confusion, Calibrator, ErrorModel, AttributionSummary)

@@ -71,10 +71,17 @@ class Frame:
     calibrated
         Called with a rule, its bound, the result, the side and the number of series that the rule watches in
         the window; returns the limit, None where there is none.
+    versions
+        What results of versions with a reference of their own are resolved against.
     """
 
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
     calibrated: Calibrated = no_limit
+    versions: Mapping[str, Frame] = field(default_factory=dict)
+
+    def of(self, result: Result) -> Frame:
+        """Return what a result's bounds are resolved against."""
+        return self.versions.get(result.version, self)
 
 
 NOTHING = Frame()
@@ -86,6 +93,7 @@ def bounds(rule: AlertRule, result: Result, frame: Frame = NOTHING, *, series: i
     ``series`` counts the series that the rule watches in the window. ``(None, None)`` means that there is no
     bound for this result: what it would rest on is not there. A value must be beyond *all* of several bounds.
     """
+    frame = frame.of(result)
     if isinstance(rule.outside, tuple):
         return rule.outside
     if rule.outside is not None:
@@ -102,6 +110,7 @@ def bounds(rule: AlertRule, result: Result, frame: Frame = NOTHING, *, series: i
 
 def clear_bounds(rule: AlertRule, result: Result, limits: Limits, frame: Frame, *, series: int = 1) -> Limits:
     """Return the range to which a value must come back; within ``limits``, and by default equal to them."""
+    frame = frame.of(result)
     low, high = limits
     if rule.clear is None:
         return limits

@@ -48,6 +48,7 @@ CREATE TABLE reference_attributions (model INTEGER, key VARCHAR, at_us BIGINT, b
 
 # Until here no program wrote a profile. Those of the stream have the period they were made of, up to which
 # labels were counted, the last window end they serve, and whether rows have landed in it since.
+# ``expired_us`` of a model: events that were dated earlier have been deleted.
 _V4 = """
 DROP TABLE reference_profiles;
 CREATE TABLE reference_profiles (model VARCHAR, version VARCHAR, settings VARCHAR, start_us BIGINT,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.decode.columns import prediction_columns, quote
+from monitor.store.profiles import mark_stale
 from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, Store, rank_sql
 from monitor.types import ModelSpec
@@ -51,11 +52,14 @@ def settle(store: Store, cursor: Cursor, spec: ModelSpec) -> Settled:
         query = f"SELECT DISTINCT event_us // {every} FROM {predictions} WHERE {new}"
         for (bucket,) in cursor.execute(query).fetchall():
             buckets[bucket] = [True, False]
-        touched = (
-            f"SELECT DISTINCT event_us // {every} FROM {predictions}"
-            f" WHERE id IN (SELECT id FROM {labels} WHERE {new})"
+        touched = (  # a label without a date counts always, as if it was dated before everything
+            f"SELECT event_us // {every}, min(us) FROM {predictions} JOIN (SELECT id,"
+            f" min(coalesce(label_us, 0)) AS us FROM {labels} WHERE {new} GROUP BY id) USING (id) GROUP BY 1"
         )
-        for (bucket,) in cursor.execute(touched).fetchall():
+        dated = dict(cursor.execute(touched).fetchall())
+        periods = {b: (b in buckets, dated.get(b)) for b in {*buckets, *dated}}
+        mark_stale(cursor, spec.name, periods, every)
+        for bucket in dated:
             buckets.setdefault(bucket, [False, False])[1] = True
         count = _mark_dirty(cursor, spec, model, buckets)
         cursor.execute("UPDATE models SET settled_seq = ? WHERE id = ?", [upto, model])

@@ -32,6 +32,10 @@ def expire(store: Store, cursor: Cursor, *, before_us: int) -> int:
                         " WHERE v.part = partitions.id"
                     )
                     cursor.execute(f"DELETE {old}")
+                if rows and table == predictions:
+                    cursor.execute(
+                        f"UPDATE models SET expired_us = greatest(expired_us, {cut_us}) WHERE id = {model}"
+                    )
             cursor.execute(
                 f"DELETE FROM duplicates WHERE model = {model} AND event_us < {before_us - size_us}"
             )
@@ -42,6 +46,7 @@ def expire(store: Store, cursor: Cursor, *, before_us: int) -> int:
             " idx * split_part(m.windowing, '/', 2)::BIGINT + split_part(m.windowing, '/', 1)::BIGINT"
             f" <= {before_us}"
         )
+        cursor.execute(f"DELETE FROM reference_profiles WHERE until_us <= {before_us}")
         cursor.execute(f"DELETE FROM transitions WHERE at_us < {before_us}")
         cursor.execute(
             f"DELETE FROM outbox WHERE state IN ('delivered', 'dead') AND created_us < {before_us}"
