@@ -77,7 +77,7 @@ TITLES = {
     "Stream": "models: predictions and feedback",
     "Columns": "columns",
     "Reference": "models: reference",
-    "ReferenceData": "models: reference.versions",
+    "VersionReference": "models: reference.versions",
     "WindowConfig": "models: window",
     "Checks": "models: checks",
     "Drift": "checks.drift",

@@ -117,10 +117,14 @@ class ReferenceData(Section):
     """Rows kept, chosen by a fixed seed, for explanations; the profile itself counts every row."""
 
 
+class VersionReference(ReferenceData):
+    """What one version of the model is compared with."""
+
+
 class Reference(ReferenceData):
     """What windows are compared with: what the model was trained or accepted on, or an earlier time."""
 
-    versions: dict[Label, ReferenceData] = Field(default={})
+    versions: dict[Label, VersionReference] = Field(default={})
     """Version to a reference of its own; other versions, and all together, are compared with the default."""
 
 
