@@ -64,7 +64,7 @@ def told(
     config = employment.write_config(folder, listen="127.0.0.1:0", receiver="http://127.0.0.1:9/")
     if not explain:
         text = config.read_text()
-        before, after = text.index("      explain:"), text.index("    alerts:")
+        before, after = text.index("      explain:"), text.index("      fairness:")
         config.write_text(text[:before] + text[after:])
     return replay(plan(load(config)), folder=folder)
 
@@ -202,8 +202,9 @@ def test_the_demonstration_tells_its_story_to_the_end(tmp_path: Path) -> None:
     for part in ("ALERT feature-drift", "psi of schooling", "ALERT accuracy-fall", "ALERT fairness-gap",
                  "signature verified", "retrain request for model 'employment'"):  # fmt: skip
         assert said.count(part) == 1, part
+    # an alert is read off the next snapshot, so a request that it causes may be there before it is told
     order = [said.index(p) for p in ("ALERT feature-drift", "ALERT accuracy-fall", "signature verified")]
-    assert order == sorted(order)
+    assert order[0] == min(order)
 
 
 @pytest.mark.kafka
