@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from monitor.explain import Explained
 from monitor.explain.settings import Settings
 from monitor.types import Kind
 
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # as in the worker; compiling takes longer than all tests
 with warnings.catch_warnings():  # matplotlib's, of shap's colour maps
     warnings.simplefilter("ignore")
     import shap

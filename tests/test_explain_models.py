@@ -183,8 +183,8 @@ def test_what_mixes_inputs_is_asked_from_outside(tmp_path: Path) -> None:
 def test_asked_from_outside_as_by_shap_with_the_same_seed(tmp_path: Path, name: str) -> None:
     model = make_pipeline(StandardScaler(), MLPClassifier((4,), max_iter=30, random_state=0)).fit(NUMERIC, Y)
     settings = settings_of("sklearn-joblib", pickled(model), tmp_path / "m", NUMBERS, explainer=name)
-    found = explained(settings, NUMBERS, NUMERIC[:8])
-    frame = NUMERIC[:8].to_numpy()
+    found = explained(settings, NUMBERS, NUMERIC[:3])
+    frame = NUMERIC[:3].to_numpy()
     masker = shap.maskers.Independent(frame, max_samples=BACKGROUND)
 
     def answer(x: np.ndarray) -> np.ndarray:
@@ -210,7 +210,7 @@ def test_categorical_splits_that_shap_misreads_are_asked_from_outside(tmp_path: 
     coded = NUMERIC.assign(age=np.digitize(NUMERIC["age"], [30, 35, 40, 45, 50]).astype(float))
     model = HistGradientBoostingClassifier(max_iter=5, categorical_features=["age"]).fit(coded, Y)
     settings = settings_of("sklearn-joblib", pickled(model), tmp_path / "m", NUMBERS)
-    assert explained(settings, NUMBERS, coded[:20]).explainer == "exact"
+    assert explained(settings, NUMBERS, coded[:5]).explainer == "exact"
     off = np.abs(np.sum(tree_shap(model, coded)[0], axis=1) - model.decision_function(coded)).max()
     assert off > 0.1  # as shap would have it
 

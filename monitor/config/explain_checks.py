@@ -43,9 +43,7 @@ def explain_problems(
             yield ("explainer",), f"{check.explainer} looks inside a model, which a remote one does not allow"
         return
     if explained.kind in ("sklearn-joblib", "mlflow") and not explained.allow_pickle:
-        what = (
-            f"{'an' if explained.kind == 'mlflow' else 'a'} {explained.kind} file can run any code when it is"
-        )
-        yield ("model",), f"{what} loaded; set allow_pickle: true to trust it"
+        what = "an mlflow model" if explained.kind == "mlflow" else "a sklearn-joblib model"
+        yield ("model",), f"{what} can run any code when it is loaded; set allow_pickle: true to trust it"
     if explained.path.is_dir() != (explained.kind == "mlflow"):
         yield ("model", "path"), f"must be a {'folder' if explained.kind == 'mlflow' else 'file'}"

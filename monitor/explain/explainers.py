@@ -56,6 +56,7 @@ class Explaining:
         self.model, self.background = model, background
         self.outputs = outputs(model, settings)
         self.chosen = self._choose(settings)
+        self.chosen.begin(background)(0, 1)  # a model that cannot be explained shows at once
 
     def _choose(self, settings: Settings) -> Chosen:
         fast, wanted = self.model.fast, settings.explainer

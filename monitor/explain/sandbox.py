@@ -20,7 +20,7 @@ OPEN_FILES = 256
 _PR_SET_PDEATHSIG = 1
 _NETWORK = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo")
 _OUTWARD = (
-    "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.killpg", "os.link", "os.mkdir",
+    "os.chmod", "os.chown", "os.exec", "os.fork", "os.forkpty", "os.killpg", "os.link", "os.mkdir",
     "os.posix_spawn", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system",
     "os.truncate", "os.utime", "shutil.rmtree", "subprocess.Popen",
 )  # fmt: skip
@@ -71,7 +71,8 @@ def confine(*, network: bool, kernel: bool = True) -> str:
     refused = {*_OUTWARD, *(() if network else _NETWORK)}
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in refused or (event == "open" and _writes(*arguments[1:3])):
+        other = event == "os.kill" and arguments[0] != os.getpid()
+        if other or event in refused or (event == "open" and _writes(*arguments[1:3])):
             raise PermissionError(f"a model may not do this: {event}")
 
     sys.addaudithook(hook)
