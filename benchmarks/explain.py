@@ -6,8 +6,8 @@
 20 numeric features. *worker* is a request to a running worker, from the rows in this process to the
 attributions back in it; *start* is the worker's first answer, imports included. *shap* is the explainer
 called in a fresh process on the same rows with the same background, after one row to warm up. Models
-that are asked from outside explain fewer rows (``--outside``), scaled up. ``--ingest`` lands events in a store
-by one thread while another keeps a worker explaining, and compares with the same without.
+that are asked from outside explain fewer rows (``--outside``), scaled up. ``--ingest`` lands events in a
+store by one thread while another keeps a worker explaining, and compares with the same without.
 """
 
 from __future__ import annotations
