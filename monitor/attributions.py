@@ -13,20 +13,23 @@ from monitor.metrics import Metric, Outcome
 from monitor.metrics.attributions import AttributionData
 from monitor.metrics.registry import guarded
 from monitor.reference.attributions import logged_summary
-from monitor.reference.profile import Reference
+from monitor.reference.data import Compared, Reference
 from monitor.summaries.attributions import AttributionSummary
-from monitor.types import Window
+from monitor.types import ALL_VERSIONS, Window
 
+NO_REFERENCE = "there is no reference"
 Answer = tuple[str, str | None, str | None, Outcome]
 
 
 @dataclass(frozen=True)
 class Attributed:
-    """What a model's explainer said: of the window's slices and of the reference, or why nothing."""
+    """What a model's explainer said of the window's slices and of references, or why nothing.
+
+    ``references`` has what a version is compared with, or why there is nothing; ``"*"`` is the default.
+    """
 
     slices: Mapping[Slice, AttributionSummary] = field(default_factory=lambda: MappingProxyType({}))
-    reference: AttributionSummary | None = None
-    why_no_reference: str = "there is no reference"
+    references: Mapping[str, AttributionSummary | str] = field(default_factory=lambda: MappingProxyType({}))
     failure: str = ""
 
     def of(self, query: WindowQuery, part: Slice, panes: Sequence[Window]) -> AttributionSummary | Outcome:
@@ -37,13 +40,21 @@ class Attributed:
         reason = self.failure or "the model was not asked to explain these rows"
         return found if found is not None else Outcome(None, "failed", detail={"error": reason})
 
+    def known(self, part: Slice) -> AttributionSummary | str:
+        """Return the attributions that a slice is compared with, or why there are none."""
+        return self.references.get(part.version, self.references.get(ALL_VERSIONS, NO_REFERENCE))
 
-def logged(reference: Reference | None) -> Attributed:
-    """Return what the reference file says of attributions, for a model whose events carry theirs."""
+
+def logged(compared: Compared) -> Attributed:
+    """Return what the references say of attributions, for a model whose events carry theirs."""
+    own = {ALL_VERSIONS: compared.default, **compared.versions}
+    return Attributed(references={version: _said_by(reference) for version, reference in own.items()})
+
+
+def _said_by(reference: Reference | None) -> AttributionSummary | str:
     if reference is None:
-        return Attributed()
-    why = "the reference has no column of attributions"
-    return Attributed(reference=reference.attributions, why_no_reference=why)
+        return NO_REFERENCE
+    return reference.attributions or "no row of the reference has attributions"
 
 
 def explanations(
@@ -63,8 +74,8 @@ def explanations(
     asked = [entry for entry in entries if query.spec.task in entry.applies]
     current = guarded(lambda: attributed.of(query, part, panes))
     if not isinstance(current, Outcome):
-        by_class, summary = part.segment is None, current
-        found = guarded(lambda: list(_answers(query, summary, asked, attributed, rng, pvalues, by_class)))
+        by_class, summary, known = part.segment is None, current, attributed.known(part)
+        found = guarded(lambda: list(_answers(query, summary, asked, known, rng, pvalues, by_class)))
         if not isinstance(found, Outcome):
             return found
         current = found
@@ -79,13 +90,14 @@ def _answers(
     query: WindowQuery,
     current: AttributionSummary,
     entries: Sequence[Metric],
-    attributed: Attributed,
+    reference: AttributionSummary | str,
     rng: np.random.Generator,
     pvalues: Mapping[str, float] | None,
     by_class: bool,
 ) -> Iterator[Answer]:
     several = len(current.outputs) > 1 or query.spec.task == "multiclass"
-    known = _same_axes(attributed.reference, current)
+    known = None if isinstance(reference, str) else _same_axes(reference, current)
+    why = reference if isinstance(reference, str) else ""
     classes = [name for name in current.outputs if name] if several and by_class else []
     for output, stream in zip((None, *classes), rng.spawn(1 + len(classes)), strict=True):
         has = known is not None and (output is None or output in known.outputs)
@@ -94,7 +106,7 @@ def _answers(
             current.of(output),
             stream,
             known.of(output) if known is not None and has else None,
-            attributed.why_no_reference if known is None else f"the reference has no class {output!r}",
+            why or f"the reference has no class {output!r}",
             pvalues,
             pooled=several and output is None,
         )
@@ -105,8 +117,6 @@ def _answers(
                 yield from ((entry.name, n, output, found) for n, found in entry.by_group(data).items())
 
 
-def _same_axes(known: AttributionSummary | None, current: AttributionSummary) -> AttributionSummary | None:
+def _same_axes(known: AttributionSummary, current: AttributionSummary) -> AttributionSummary:
     """Return the reference's summary over the window's features, which it may have in another order."""
-    if known is None or known.features == current.features:
-        return known
-    return known.over(current.features)
+    return known if known.features == current.features else known.over(current.features)

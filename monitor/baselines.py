@@ -76,7 +76,8 @@ def _about_rows(result: Result) -> bool:
 
 
 def _baseline(key: BaselineKey, values: list[float], whole: float | None, rows: int) -> Baseline:
-    drift = find(key[0]).check == "drift"  # of the reference against itself it means nothing
+    entry = find(key[0])
+    drift = entry.check == "drift" or entry.subject == "explanation"  # against itself it means nothing
     mean = statistics.fmean(values) if values else None
     sd = math.sqrt(statistics.variance(values)) if len(values) > 1 else None
     return Baseline(None if drift else whole, mean, sd, len(values), rows)

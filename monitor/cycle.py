@@ -184,7 +184,7 @@ class Cycle:
             return Explanation()
         return explain_window(
             query,
-            self.compared.default,
+            self.compared,
             one.explainer,
             self.store,
             now_us=now_us,

@@ -97,7 +97,7 @@ def evaluate(
         enough = coverage is not None and coverage >= spec.window.min_label_coverage
         labels = "complete" if enough or label_wait_over else "awaiting"
     compared = reference if isinstance(reference, Compared) else Compared(reference)
-    run = _Run(query, compared, labels, labelled_only, attributed or logged(compared.default))
+    run = _Run(query, compared, labels, labelled_only, attributed or logged(compared))
     for part in slices(query, own=compared.versions):
         run.slice(part)
     run.window(rows, delays)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from monitor.attributions import Attributed
+from monitor.attributions import NO_REFERENCE, Attributed
 from monitor.decode.columns import attribution_column
 from monitor.engine.attributions import (
     INPUTS,
@@ -28,11 +28,11 @@ from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.slices import slices
 from monitor.errors import ExplainError
 from monitor.explain import Explained, Explainer
-from monitor.reference.profile import Reference
+from monitor.reference.data import Compared, Reference
 from monitor.store.explained import KEPT_ROWS, ExplainedRows, read_reference, write_reference
 from monitor.store.store import Store
-from monitor.summaries.attributions import AttributionSummary
-from monitor.types import ModelSpec
+from monitor.summaries.attributions import AttributionSummary, spread_keys
+from monitor.types import ALL_VERSIONS, ModelSpec
 
 DEADLINE_S = 60.0
 SLICE_ROWS = 100  # of each version and segment at least, if it has them
@@ -50,7 +50,7 @@ class Explanation:
 
 def explain_window(
     query: WindowQuery,
-    reference: Reference | None,
+    compared: Compared,
     explainer: Explainer | None,
     store: Store,
     *,
@@ -61,8 +61,8 @@ def explain_window(
 
     Parameters
     ----------
-    query, reference
-        The window, and what it is compared with; the reference's rows are explained once and remembered.
+    query, compared
+        The window, and what it is compared with; a reference's rows are explained once and remembered.
     explainer
         None: no model; the events carry their attributions, all of which the evaluation reads itself.
     now_us
@@ -76,16 +76,18 @@ def explain_window(
     if explainer is None:
         return Explanation(Attributed(failure="no explainer was given for checks.explain.model"))
     try:
-        wanted, rows = _rows_to_explain(query)
+        wanted, rows = _rows_to_explain(query, compared)
         if not rows.num_rows:
             none = AttributionSummary.zero(tuple(spec.features), ("",))
-            return Explanation(
-                Attributed(dict.fromkeys(wanted, none), why_no_reference="nothing is explained")
-            )
+            return Explanation(Attributed(dict.fromkeys(wanted, none)))
         keys: Keys = rows[LABEL].to_numpy()
         given = rows.drop_columns([LABEL])
         explained = _cut(explainer.explain(given, deadline_s=deadline_s))
-        known, why = _reference(query, reference, explainer, store, now_us, deadline_s)
+        own = {part.version for part in wanted} & set(compared.versions)
+        known = {
+            version: _reference(query, compared.of(version), explainer, store, now_us, deadline_s)
+            for version in sorted({ALL_VERSIONS, *own})
+        }
     except ExplainError as error:
         return Explanation(Attributed(failure=str(error)))
     names = output_names(spec, explained)
@@ -101,7 +103,7 @@ def explain_window(
         given.slice(0, len(answered)).filter(pa.array(whole)), explained.values[whole], explained.features,
         names, explained.units,
     )  # fmt: skip
-    return Explanation(Attributed(summaries, known, why), kept)
+    return Explanation(Attributed(summaries, known), kept)
 
 
 def output_names(spec: ModelSpec, explained: Explained) -> tuple[str, ...]:
@@ -118,7 +120,7 @@ def _cut(explained: Explained) -> Explained:
     return replace(explained, values=values, base=base, scores=scores, outputs=outputs)
 
 
-def _rows_to_explain(query: WindowQuery) -> tuple[dict[Slice, Keys], pa.Table]:
+def _rows_to_explain(query: WindowQuery, compared: Compared) -> tuple[dict[Slice, Keys], pa.Table]:
     """Return the hashes of each slice's rows, and all rows to explain, those of the whole window first.
 
     The rows of a slice are those of its rows with the smallest hashes: as many as are among the window's own,
@@ -129,7 +131,7 @@ def _rows_to_explain(query: WindowQuery) -> tuple[dict[Slice, Keys], pa.Table]:
     rows = query.sample(Slice(), columns, spec.checks.explain_sample)
     wanted: dict[Slice, Keys] = {Slice(): rows[LABEL].to_numpy()}
     tables, have = [rows], wanted[Slice()]
-    for part in slices(query):
+    for part in slices(query, own=compared.versions):
         if part == Slice():
             continue
         keys: Keys = query.sample(part, {LABEL: KEY}, spec.checks.explain_sample)[LABEL].to_numpy()
@@ -150,29 +152,29 @@ def _reference(
     store: Store,
     now_us: int,
     deadline_s: float,
-) -> tuple[AttributionSummary | None, str]:
+) -> AttributionSummary | str:
     """Return the attributions of the reference's sample of rows, or why there are none."""
     spec = query.spec
     if reference is None:
-        return None, "there is no reference"
+        return NO_REFERENCE
     names = [name for name, kind in spec.features.items() if kind in INPUTS]
     if reference.sample is None or not reference.sample.num_rows:
-        return None, "the reference keeps no sample of rows"
+        return "the reference keeps no sample of rows"
     rows = reference.sample.select(names).slice(0, spec.checks.explain_sample)
     settings = repr((reference.id, explainer.key, rows.num_rows, names)).encode()
     key = hashlib.sha256(settings).hexdigest()
     found = read_reference(query.cursor, query.model, key)
     if found is not None:
-        return AttributionSummary.from_bytes(found), ""
+        return AttributionSummary.from_bytes(found)
     explained = _cut(explainer.explain(rows, deadline_s=deadline_s))
-    keys = np.arange(len(explained.values), dtype=np.int64)  # in the order of a hash: their blocks are random
+    keys = spread_keys(len(explained.values))  # in the order of a hash, which is random
     summary = AttributionSummary.lift(
         keys, explained.values, features=explained.features, outputs=output_names(spec, explained)
     )
     if len(keys) == rows.num_rows:  # with more time there would be more
         with store.write(query.cursor):
             write_reference(query.cursor, query.model, key, summary.to_bytes(), now_us=now_us)
-    return summary, ""
+    return summary
 
 
 def _logged_rows(query: WindowQuery) -> ExplainedRows:

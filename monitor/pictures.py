@@ -63,7 +63,11 @@ def bar(results: Sequence[Result], *, title: str = "", format: Format = "svg") -
         for y, r in zip(at, held, strict=True):
             if r.lower is not None and r.upper is not None:
                 axes.plot([r.lower, r.upper], [y, y], color="black", linewidth=1.2)
-        known = [(y, r.detail["reference"]) for y, r in zip(at, held, strict=True) if "reference" in r.detail]
+        known = [
+            (y, r.detail["reference_value"])
+            for y, r in zip(at, held, strict=True)
+            if "reference_value" in r.detail
+        ]
         if known:
             axes.scatter(
                 [value for _, value in known], [y for y, _ in known], marker="D", s=26, color=KNOWN, zorder=3,

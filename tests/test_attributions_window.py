@@ -15,7 +15,7 @@ from streams import START_US
 
 from monitor.reference.profile import Reference
 from monitor.store.results import read_results
-from monitor.summaries.attributions import AttributionSummary
+from monitor.summaries.attributions import AttributionSummary, spread_keys
 from monitor.types import ChecksSpec, Result
 
 CHECKS = ChecksSpec(explain=True, logged_attributions=True)
@@ -35,8 +35,7 @@ def frame(n: int, seed: int = 0) -> pd.DataFrame:
 def known(rows: pd.DataFrame) -> Reference:
     """Return a reference that knows nothing but attributions."""
     values = rows[["age", "plan"]].to_numpy()[:, None, :]
-    keys = np.arange(len(rows), dtype=np.int64)
-    summary = AttributionSummary.lift(keys, values, features=("age", "plan"), outputs=("",))
+    summary = AttributionSummary.lift(spread_keys(len(rows)), values, features=("age", "plan"), outputs=("",))
     return Reference("r", len(rows), {}, attributions=summary)
 
 
@@ -87,7 +86,7 @@ def test_logged_attributions_equal_pandas_on_the_raw_rows_of_every_slice() -> No
         assert of(results, "attribution_distance", **labels).value == pytest.approx(distance, rel=1e-12)
         order = ndcg_score([old.to_numpy()], [new.to_numpy()])
         assert of(results, "attribution_ndcg", **labels).value == pytest.approx(order, rel=1e-12)
-    shown = of(results, "attribution_share", feature="age").detail["reference"]
+    shown = of(results, "attribution_share", feature="age").detail["reference_value"]
     assert shown == pytest.approx(old["age"] / old.sum())
 
 

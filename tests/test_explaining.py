@@ -13,6 +13,10 @@ from in_process import FEEDBACK, PREDICTIONS, InProcess, feedback, prediction
 from streams import START_US
 
 from monitor.cycle import Cycle
+from monitor.engine.duckdb import WindowQuery
+from monitor.evaluate import evaluate
+from monitor.explaining import explain_window
+from monitor.reference.data import Compared, Reference
 from monitor.store.explained import ExplainedRows, explained_windows, read_explained
 from monitor.store.results import read_results
 
@@ -153,3 +157,29 @@ def test_a_window_of_a_model_without_its_explainer_says_so() -> None:
     states = {r.state for r in read_results(core.cursor) if r.metric == "attribution_share"}
     assert states == {"failed"}
     assert json.dumps([dict(r.detail) for r in read_results(core.cursor)]).count("no explainer was given")
+
+
+def test_a_version_with_a_reference_of_its_own_is_compared_with_that() -> None:
+    core = Core(Additive())
+    core.events(200)
+    core.events(200, start=200, version="2")
+    core.turn(END_US)
+    other = Reference("other", 60, {}, sample=pa.table({"age": [0.0] * 60, "plan": ["tin"] * 60}))
+    compared = Compared(reference(), {"2": other})
+    query = WindowQuery(core.cursor, SPEC, 1, core.answers[0].window)
+    explainer = Additive()
+    said = explain_window(query, compared, explainer, core.store, now_us=0).attributed
+    assert len(explainer.asked) == 3  # the window, and two references
+    found = {
+        r.version: r.value
+        for r in evaluate(query, compared, has_feedback=False, attributed=said).results
+        if r.metric == "attribution_distance" and r.segment is None
+    }
+    known = {"1": np.array([8 / 3, 5 / 3]), "2": np.array([0.0, 2.0])}
+    for version, size in known.items():
+        where, sample = f"version = '{version}'", "(SELECT * FROM predictions_1 ORDER BY id LIMIT 200)"
+        among = core.rows(f"SELECT count(*) FROM {sample} WHERE {where}")[0][0]
+        live = np.array(smallest(core, max(100, among), where))
+        expected = np.abs(size / size.sum() - live / live.sum()).sum() / 2
+        assert found[version] == pytest.approx(expected), version
+    assert found["*"] != found["1"]

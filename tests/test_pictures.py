@@ -33,7 +33,7 @@ def rows(n: int = 60, outputs: tuple[str, ...] = ("",)) -> ExplainedRows:
 def results(*values: float | None) -> list[Result]:
     return [
         Result("m", "*", WINDOW, "attribution_share", "ok" if v is not None else "failed", v, feature=f"f{i}",
-               lower=v and v - 0.05, upper=v and v + 0.05, detail={"reference": 0.25} if v else {})
+               lower=v and v - 0.05, upper=v and v + 0.05, detail={"reference_value": 0.25} if v else {})
         for i, v in enumerate(values)
     ]  # fmt: skip
 

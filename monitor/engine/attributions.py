@@ -13,6 +13,7 @@ from monitor.engine.duckdb import FETCH_COLUMNS, Floats, Slice, WindowQuery
 from monitor.types import ModelSpec, Window
 
 MAX_OUTPUTS = 20  # classes; the most frequent
+COLUMNS = 2 * FETCH_COLUMNS  # fetched by one query: each sorts the rows anew
 KEY = "(id & 9223372036854775807)::BIGINT"  # the event id's hash as an integer that is not negative
 INPUTS = ("numeric", "categorical", "boolean")
 
@@ -37,7 +38,7 @@ def logged_attributions(
 
     Pane by pane; NaN where a row has none; ``keys`` are hashes of the rows' event ids. Rows come in no order.
     """
-    names, step = tuple(query.spec.features), max(FETCH_COLUMNS // len(outputs), 1)
+    names, step = tuple(query.spec.features), max(COLUMNS // len(outputs), 1)
     for i in range(0, len(names), step):
         some = names[i : i + step]
         columns = ", ".join(output_sql(attribution_column(n), o) for o in outputs for n in some)

@@ -129,7 +129,9 @@ class AttributionData:
                 answers[name] = self.without_rows()
                 continue
             bounds: Interval = percentile(spread[:, i]) if spread is not None else (None, None)
-            detail = {"reference": float(shown[i])} if shown is not None and np.isfinite(shown[i]) else {}
+            detail = (
+                {"reference_value": float(shown[i])} if shown is not None and np.isfinite(shown[i]) else {}
+            )
             rows = int(counts[i])
             answers[name] = Outcome(float(found[i]), "ok", *bounds, rows, self.n_reference, detail)
         return answers

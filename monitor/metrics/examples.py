@@ -17,7 +17,7 @@ from monitor.metrics.rankings import Exposed, RankingData, Spread
 from monitor.metrics.samples import SamplePair
 from monitor.metrics.tasks import TaskData
 from monitor.summaries import FloatArray
-from monitor.summaries.attributions import AttributionSummary
+from monitor.summaries.attributions import AttributionSummary, spread_keys
 from monitor.summaries.calibration import LEVELS, Calibrator
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import EVERYONE, SCORE_UNIT, Confusion
@@ -215,8 +215,7 @@ def attributed(
 
     def lifted(side: Mapping[str, Sequence[float]]) -> AttributionSummary:
         values = np.array([side[name] for name in names], dtype=np.float64).T[:, None, :]
-        keys = np.arange(len(values), dtype=np.int64)
-        return AttributionSummary.lift(keys, values, features=names, outputs=("",))
+        return AttributionSummary.lift(spread_keys(len(values)), values, features=names, outputs=("",))
 
     rng, known = np.random.default_rng(seed), None if reference is None else lifted(reference)
     return AttributionData(task, lifted(current), rng, known, pvalues=pvalues)

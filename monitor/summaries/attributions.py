@@ -11,11 +11,24 @@ import numpy as np
 from monitor.summaries import FloatArray, IntArray, pack, same_recipe, unpack
 
 BLOCKS = 512
+_SHIFT = 63 - 9  # of a key: its leading 9 bits are its block
+
+
+def spread_keys(n: int) -> IntArray:
+    """Return keys of rows that have no hash but come in random order: one block after the other.
+
+    >>> (spread_keys(BLOCKS + 1) >> _SHIFT).tolist()[-2:]
+    [511, 0]
+    """
+    keys: IntArray = (np.arange(n, dtype=np.int64) % BLOCKS << _SHIFT) + np.arange(
+        n, dtype=np.int64
+    ) // BLOCKS
+    return keys
 
 
 @dataclass(frozen=True, eq=False)
 class AttributionSummary:
-    """Attributions by block of rows, output (class) and feature; a row's block is its hash modulo 512.
+    """Attributions by block of rows, output (class) and feature; a row's block is the head of its hash.
 
     Blocks are random groups of rows, so resampling them with replacement is the row bootstrap, at a cost that
     does not grow with the rows. Only blocks with rows are kept.
@@ -55,7 +68,7 @@ class AttributionSummary:
         Parameters
         ----------
         keys
-            int64[n], not negative: a hash of each row's identity, which orders and groups the rows.
+            int64[n], not negative, of 63 bits: a hash of each row's identity, which orders and groups rows.
         values
             float64[n, outputs, features], NaN where a row has no attribution.
         features, outputs
@@ -67,8 +80,8 @@ class AttributionSummary:
         """
         if not len(keys):
             return cls.zero(features, outputs)
-        order = np.lexsort((keys, keys % BLOCKS))
-        blocks, starts = np.unique(keys[order] % BLOCKS, return_index=True)
+        order = np.argsort(keys, kind="stable")
+        blocks, starts = np.unique(keys[order] >> _SHIFT, return_index=True)
         rows = values[order]
         held = np.isfinite(rows)
         known = np.where(held, rows, 0.0)

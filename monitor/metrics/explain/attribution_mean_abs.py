@@ -21,7 +21,7 @@ def attribution_mean_abs(data: AttributionData) -> dict[str, Outcome]:
 
     Mean over rows of |attribution|, in the units of what was explained (probability, log-odds, the target's);
     0 means that no prediction depends on the feature. Of several classes: over rows and classes, and by class
-    with the class as ``group``. The interval resamples rows. ``detail.reference`` is the reference's own.
+    with the class as ``group``. The interval resamples rows; ``detail.reference_value`` is the reference's.
 
     Examples
     --------

@@ -12,7 +12,7 @@ def attribution_share(data: AttributionData) -> dict[str, Outcome]:
 
     ``attribution_mean_abs`` over its sum over features. In [0, 1]; 0 means that no prediction depends on the
     feature, 1 that all depend on nothing else. Needs no units, so that models can be compared. The interval
-    resamples rows. ``detail.reference`` is the reference's own.
+    resamples rows. ``detail.reference_value`` is the reference's own.
 
     Examples
     --------
