@@ -17,6 +17,7 @@ from monitor.config.models import Columns, Model, ReferenceData, Stream
 from monitor.config.problems import listed, unknown
 from monitor.config.reference_checks import reference_problems
 from monitor.config.root import Config
+from monitor.config.silences import Silence
 from monitor.config.sources import FilesSource, KafkaSource, Security
 
 Loc = tuple[Part, ...]
@@ -39,11 +40,24 @@ def cross_check(config: Config, declared: Declared) -> Found:
     if config.server.basic_auth and config.server.basic_auth_users:
         yield ("server", "basic_auth"), "is given beside basic_auth_users; give one of the two"
     yield from _unique(("models",), [model.name for model in config.models])
+    for i, silence in enumerate(config.silences):
+        for loc, text in _silence(silence, declared(("models",))):
+            yield ("silences", i, *loc), text
     yield from _streams(config, declared)
     for i, model in enumerate(config.models):
         for loc, text in _model(config, model, lambda rest, i=i: declared(("models", i, *rest))):  # type: ignore[misc]
             yield ("models", i, *loc), text
     yield from routing_problems(config, declared(("actions",)))
+
+
+def _silence(silence: Silence, models: list[str]) -> Found:
+    from monitor.rules.rule import chosen
+
+    for one in silence.model or ():
+        if not any(chosen(one, name) for name in models):
+            yield ("model",), unknown("model", one, models)
+    if silence.from_ is not None and silence.to is not None and silence.to <= silence.from_:
+        yield ("to",), "must be after from"
 
 
 def _unique(loc: Loc, names: Iterable[str]) -> Found:
