@@ -102,30 +102,44 @@ def replay(
     to: Annotated[str | None, typer.Option("--to", help="Last window end (RFC 3339).")] = None,
     output: Annotated[Path | None, typer.Option(help="Write final results here, as JSON lines.")] = None,
     alerts: Annotated[Path | None, typer.Option(help="Write alert transitions here, as JSON lines.")] = None,
+    stored: Annotated[
+        bool, typer.Option("--stored", help="Ask the store of a stopped daemon, not the sources.")
+    ] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="Another configuration: what its rules would have done, side by side.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="How to print what the rules did.")] = Format.table,
 ) -> None:
-    """Evaluate stored history as the daemon would have at each moment; sends nothing."""
+    """Backtest: evaluate history as the daemon would have at each moment, and print what each rule did."""
+    from monitor.backtest import compared, replayed_summary
     from monitor.replay import replay as run_replay
 
-    the_plan = _plan(config)
-    _logging(context, the_plan.config.log.level, the_plan.config.log.format)
+    plans = [_plan(path) for path in (config, compare) if path]
+    _logging(context, plans[0].config.log.level, plans[0].config.log.format)
     for path in (output, alerts):
         if path is not None and not path.parent.is_dir():
             raise ConfigError([f"{path}: its folder does not exist"])
     if from_ and to and (_moment(from_) or 0) >= (_moment(to) or 0):
         raise ConfigError([f"--from {from_} is not before --to {to}"])
-    started = time.monotonic()
+    started, from_us, to_us = time.monotonic(), _moment(from_), _moment(to)
     with progress_reporter() as progress:
-        outcome = run_replay(the_plan, from_us=_moment(from_), to_us=_moment(to), progress=progress)
+        outcomes = [
+            run_replay(one, from_us=from_us, to_us=to_us, progress=progress, stored=stored) for one in plans
+        ]
     if output:
-        write_lines(output, (r.to_json() for r in outcome.results))
+        write_lines(output, (r.to_json() for r in outcomes[0].results))
     if alerts:
-        write_lines(alerts, outcome.transitions)
-    windows = len({(r.model, r.window) for r in outcome.results})
-    typer.echo(
-        f"{outcome.read} records read ({outcome.quarantined} refused), {windows} windows,"
-        f" {len(outcome.results)} results, {len(outcome.transitions)} transitions and decisions,"
-        f" {time.monotonic() - started:.1f} s"
-    )
+        write_lines(alerts, outcomes[0].transitions)
+    summaries = [replayed_summary(one.config, done) for one, done in zip(plans, outcomes, strict=True)]
+    print_rows(compared(*summaries) if compare else summaries[0], format)
+    for outcome in outcomes:
+        windows = len({(r.model, r.window) for r in outcome.results})
+        typer.echo(
+            f"{outcome.read} records read ({outcome.quarantined} refused), {windows} windows,"
+            f" {len(outcome.results)} results, {len(outcome.transitions)} transitions and decisions,"
+            f" {time.monotonic() - started:.1f} s",
+            err=format is not Format.table,
+        )
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """Replay: every window of history evaluated as the daemon would have at that moment, without look-ahead.
 
-The sources are read to their end into a temporary store. Then time is simulated: at each tick (one per
-``window.every``) the windows that have closed are asked, with the labels that had arrived by then; so are
-windows whose labels became complete, and the newest complete window when its labels change. At the end every
-window is restated with all labels. All of it depends on the set of events alone, not on their order.
+The sources are read to their end into a temporary store, or the configured store is copied. Then time is
+simulated: at each tick (one per ``window.every``) the windows that have closed are asked, with the labels
+that had arrived by then; so are windows whose labels became complete, and the newest complete window when its
+labels change. At the end every window is restated with all labels. All of it depends on the set of events
+alone, not on their order.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ from typing import Any
 
 from monitor.build import Plan, monitored, open_source
 from monitor.cycle import Answer, Cycle, Due
-from monitor.errors import SourceError
+from monitor.errors import SourceError, StoreError
 from monitor.sources import Source
+from monitor.store.history import copy_history
 from monitor.store.landing import LandReport, land
 from monitor.store.results import dirty_windows, read_results, read_transitions
 from monitor.store.schema import labels_table, predictions_table
@@ -53,8 +55,9 @@ def replay(
     to_us: int | None = None,
     progress: Progress = lambda what, done, total: None,
     folder: Path | None = None,
+    stored: bool = False,
 ) -> Replayed:
-    """Read the sources to their end and evaluate history; nothing is sent.
+    """Read the sources to their end, or take what the store holds, and evaluate history; nothing is sent.
 
     Parameters
     ----------
@@ -64,16 +67,20 @@ def replay(
         Told what is done and how far it is.
     folder
         Where the temporary store goes; by default the system's folder for temporary files.
+    stored
+        Ask the events of the configured store, in a copy of it, instead of reading the sources.
 
     Raises
     ------
     SourceError
         When a source cannot be read.
+    StoreError
+        When there is no store to ask, or a running daemon holds it.
     """
     outcome = Replayed()
-    with _temporary_store(the_plan, folder) as store:
+    with _temporary_store(the_plan, folder, stored=stored) as store:
         models = monitored(the_plan, store)
-        for name in sorted(the_plan.routes):
+        for name in () if stored else sorted(the_plan.routes):
             _read_all(the_plan, store, name, outcome, progress)
         cursor = store.cursor()
         for sentence in violations(cursor):
@@ -87,12 +94,14 @@ def replay(
 
 
 @contextmanager
-def _temporary_store(the_plan: Plan, folder: Path | None) -> Iterator[Store]:
+def _temporary_store(the_plan: Plan, folder: Path | None, *, stored: bool) -> Iterator[Store]:
     settings = the_plan.config.store
+    limits: dict[str, int] = {"memory_limit_bytes": settings.memory_limit, "threads": settings.threads}
+    if stored and not settings.path.exists():
+        raise StoreError(f"{settings.path}: no store there yet; replay without --stored reads the sources")
     with tempfile.TemporaryDirectory(prefix="model-monitor-replay-", dir=folder) as name:
-        store = Store(
-            Path(name) / "replay.duckdb", memory_limit_bytes=settings.memory_limit, threads=settings.threads
-        )
+        path = Path(name) / "replay.duckdb"
+        store = copy_history(settings.path, path, **limits) if stored else Store(path, **limits)
         try:
             yield store
         finally:

@@ -16,6 +16,7 @@ LAYERS = (
     {"admin", "demo"},
     {"console"},
     {"examples"},
+    {"backtest"},
     {"daemon", "replay", "access", "checkup", "logs"},
     {"systemd"},
     {"remote", "stored"},
