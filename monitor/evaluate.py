@@ -7,7 +7,6 @@ fails, fails alone: its result has the state ``failed`` and says why.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from monitor.attributions import Attributed, explanations, logged
+from monitor.decode.derived import within
 from monitor.engine.duckdb import Slice, WindowQuery
-from monitor.engine.slices import slices
+from monitor.engine.slices import rng_of, slices
 from monitor.lift import (
     estimate_data,
     feature_pairs,
@@ -43,7 +43,9 @@ from monitor.metrics.group_errors import GroupErrorData
 from monitor.metrics.rankings import RankingData
 from monitor.metrics.registry import Subject, guarded
 from monitor.reference.data import Compared, Reference
+from monitor.segments import SegmentPasses
 from monitor.types import Result, Window
+from monitor.worst import with_worst_segments
 
 Labels = Literal["none", "awaiting", "complete"]
 
@@ -98,10 +100,10 @@ def evaluate(
         labels = "complete" if enough or label_wait_over else "awaiting"
     compared = reference if isinstance(reference, Compared) else Compared(reference)
     run = _Run(query, compared, labels, labelled_only, attributed or logged(compared))
-    for part in slices(query, own=compared.versions):
+    for part in run.parts:
         run.slice(part)
     run.window(rows, delays)
-    return Evaluation(tuple(run.results), labels, coverage, rows)
+    return Evaluation(with_worst_segments(run.results), labels, coverage, rows)
 
 
 def follows_labels(result_name: str) -> bool:
@@ -126,11 +128,20 @@ class _Run:
         self.panes: Sequence[Window] = query.panes()
         self.results: list[Result] = []
         self.pvalues: dict[str, float] = {}
+        self.parts = list(slices(query, own=compared.versions))
+        self.segments = SegmentPasses(
+            query,
+            compared.default,
+            self.panes,
+            self.parts,
+            rows=not labelled_only,
+            labels=labels == "complete",
+        )
 
     def slice(self, part: Slice) -> None:
-        """Ask everything of one slice; drift is asked of the whole and of versions, not of segments."""
+        """Ask everything of one slice."""
         checks = self.spec.checks
-        if (checks.drift or checks.quality) and part.segment is None:
+        if checks.drift or checks.quality:
             if not self.labelled_only:
                 self._features(part)
                 self._target(part, "prediction")
@@ -178,7 +189,7 @@ class _Run:
         group: str | None = None,
     ) -> None:
         segment = f"{part.segment[0]}={part.segment[1]}" if part.segment else None
-        detail = self.compared.said(part.version, metric, outcome)
+        detail = self.compared.said(part.version, segment, metric, outcome)
         place = (self.spec.name, part.version, self.query.window, metric, outcome.state, outcome.value)
         bounds = (outcome.lower, outcome.upper, outcome.n, outcome.n_reference)
         self.results.append(Result(*place, feature, attribute, group, segment, *bounds, detail=detail))
@@ -195,10 +206,12 @@ class _Run:
 
     def _features(self, part: Slice) -> None:
         entries = self._entries("column")
-        for name, pair in feature_pairs(self.query, self.compared.of(part.version), part, self.panes):
+        of_segment, compared = self.segments.of(part), self.compared.of(part.version)
+        pairs = of_segment.features if of_segment else feature_pairs(self.query, compared, part, self.panes)
+        for name, pair in pairs:
             wanted = self.spec.checks.drift_columns
             for entry in entries:
-                if entry.check == "drift" and wanted is not None and not _within(name, wanted):
+                if entry.check == "drift" and wanted is not None and not within(name, wanted):
                     continue
                 outcome = self._column(part, entry, "feature", name, pair)
                 if part == Slice() and outcome and entry.name in ("ks_pvalue", "chi2_pvalue"):
@@ -207,7 +220,12 @@ class _Run:
     def _target(self, part: Slice, target: Target) -> None:
         if not self.spec.checks.drift:
             return
-        pair = target_pair(self.query, self.compared.of(part.version), part, self.panes, target)
+        of_segment, compared = self.segments.of(part), self.compared.of(part.version)
+        pair = (
+            of_segment.targets.get(target)
+            if of_segment
+            else target_pair(self.query, compared, part, self.panes, target)
+        )
         for entry in self._entries("column") if pair else ():
             if entry.check == "drift" and pair:
                 self._column(part, entry, target, None, pair)
@@ -290,12 +308,4 @@ class _Run:
 
     def _rng(self, part: Slice, *key: str) -> np.random.Generator:
         """Return a generator seeded by what is asked, so that the same question has the same answer."""
-        window = self.query.window
-        asked = (self.spec.name, part.version, part.segment, window.start_us, window.end_us, *key)
-        digest = hashlib.sha256(repr(asked).encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
-
-
-def _within(name: str, wanted: Sequence[str]) -> bool:
-    """Tell whether a column is one of the wanted features or derived from one (``bio.length``)."""
-    return any(name == one or name.startswith(f"{one}.") for one in wanted)
+        return rng_of(self.query, part, *key)

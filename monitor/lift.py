@@ -21,6 +21,7 @@ from monitor.engine.rows import (
     predicted_scores,
 )
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
+from monitor.engine.slices import left_out
 from monitor.lift_lists import group_lists, ranking_data
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
@@ -48,24 +49,49 @@ def feature_pairs(
 ) -> Iterator[tuple[str, ColumnPair | Outcome]]:
     """Yield each feature with its pair, or why it has none; numbers come off the store a few at a time."""
     spec = query.spec
-    known = reference.columns if reference else {}
     faults = query.faults(part) if spec.checks.quality else {}
-    columns, computed = _number_columns(spec.features, reference)
+    columns, computed = number_columns(spec.features, reference)
     lifted: dict[str, NumericSummary] = {}
     for column, numbers, missing in query.numbers(list(columns), part, panes, computed):
-        shown = columns[column]
-        frozen = known.get(shown)
-        cuts = frozen.cuts if isinstance(frozen, NumericSummary) else NOTHING
-        new = NumericSummary.lift(numbers, cuts=cuts, missing=missing)
-        lifted[shown] = lifted[shown].merge(new) if shown in lifted else new
-    texts = [feature_column(n, k) for n, k in spec.features.items() if k in ("categorical", "boolean")]
-    counted = query.categories(texts, part)
-    for name, kind in spec.features.items():
+        add_numbers(lifted, columns[column], numbers, missing, reference)
+    counted = query.categories(category_columns(spec.features), part)
+    yield from pairs_of(query, reference, lifted, counted, faults)
+
+
+def add_numbers(
+    lifted: dict[str, NumericSummary],
+    shown: str,
+    numbers: FloatArray,
+    missing: int,
+    reference: Reference | None,
+) -> None:
+    """Merge a piece of a feature's numbers, on the cut points of its reference, into what is lifted of it."""
+    frozen = reference.columns.get(shown) if reference else None
+    cuts = frozen.cuts if isinstance(frozen, NumericSummary) else NOTHING
+    new = NumericSummary.lift(numbers, cuts=cuts, missing=missing)
+    lifted[shown] = lifted[shown].merge(new) if shown in lifted else new
+
+
+def category_columns(features: Mapping[str, Kind]) -> list[str]:
+    """Return the store's columns of the features that are counted by category."""
+    return [feature_column(n, k) for n, k in features.items() if k in ("categorical", "boolean")]
+
+
+def pairs_of(
+    query: WindowQuery,
+    reference: Reference | None,
+    lifted: Mapping[str, NumericSummary],
+    counted: Mapping[str, tuple[Sequence[str], Sequence[int], int]],
+    faults: Mapping[str, int],
+) -> Iterator[tuple[str, ColumnPair | Outcome]]:
+    """Yield each feature with its pair, or why it has none, from what has come off the store."""
+    known = reference.columns if reference else {}
+    for name, kind in query.spec.features.items():
         for shown in derived_names(name, kind):
             column, frozen = feature_column(name, kind), known.get(shown)
             current: Column
             if column in counted:
-                current = _categorical(counted[column], frozen)
+                current = categorical(counted[column], frozen)
             elif shown in lifted:
                 current = lifted[shown]
             else:
@@ -73,10 +99,10 @@ def feature_pairs(
             if frozen is not None and type(frozen) is not type(current):
                 yield shown, Outcome.none("not_applicable", "the reference has another kind of column")
                 continue
-            yield shown, _pair(query, frozen, current, faults.get(f"type_mismatch:{name}", 0))
+            yield shown, pair(query, frozen, current, faults.get(f"type_mismatch:{name}", 0))
 
 
-def _number_columns(
+def number_columns(
     features: Mapping[str, Kind], reference: Reference | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return column -> name of every number that is monitored, and column -> SQL of those not stored."""
@@ -136,13 +162,13 @@ def target_pair(
         current = NumericSummary.zero(frozen.cuts)
         for numbers, missing in pieces:
             current = current.merge(NumericSummary.lift(numbers, cuts=frozen.cuts, missing=missing))
-        return _pair(query, frozen, current)
+        return pair(query, frozen, current)
     if frozen is None:
         return None
     if target == "label":
         values, counts, _ = label_classes(query, part)
-        return _pair(query, frozen, _categorical((values, counts, 0), frozen))
-    return _pair(query, frozen, _categorical(query.categories([target], part)[target], frozen))
+        return pair(query, frozen, categorical((values, counts, 0), frozen))
+    return pair(query, frozen, categorical(query.categories([target], part)[target], frozen))
 
 
 def task_data(
@@ -257,7 +283,7 @@ def group_data(
         )
 
 
-def window_counts(query: WindowQuery) -> dict[str, int]:
+def window_counts(query: WindowQuery) -> dict[str, Any]:
     """Return what the store has counted about a window, by the names of :class:`WindowFacts`."""
     faults = query.faults(Slice())
     rows = query.count()
@@ -267,17 +293,18 @@ def window_counts(query: WindowQuery) -> dict[str, int]:
         "conflicts": conflicts,
         "unexpected_fields": sum(name.startswith("unknown:") for name in faults),
         "missing_fields": sum(name.startswith("absent:") and n == rows for name, n in faults.items()),
+        "left_out": left_out(query),
     }
 
 
-def _pair(
+def pair(
     query: WindowQuery, frozen: Column | None, current: Column, mismatched: int | None = None
 ) -> ColumnPair:
     checks = query.spec.checks
     return ColumnPair(frozen, current, bins=checks.bins, alpha=checks.alpha, mismatched=mismatched)
 
 
-def _categorical(
+def categorical(
     counted: tuple[Sequence[str], Sequence[int], int], frozen: Column | None
 ) -> CategoricalSummary:
     values, counts, missing = counted

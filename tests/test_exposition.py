@@ -230,7 +230,7 @@ def test_the_same_series_of_two_windows_shows_the_newest_only() -> None:
 
 def test_no_two_statistics_share_a_name() -> None:
     families = {family_of(name) for name in metric_names()}
-    bounds = {name + end for name in families for end in ("_lower", "_upper")}
+    bounds = {name + end for name in families for end in ("_lower", "_upper", "_worst_segment")}
     own = {PREFIX + name for table in (telemetry.TABLE, gauges.TABLE) for name in table}
     own |= {name + "_total" for name in own} | {PREFIX + "check_state"}
     assert not families & bounds and not families & own and not bounds & own

@@ -37,6 +37,7 @@ LAYERS = (
     {"explain"},
     {"baselines"},
     {"evaluate", "watermark"},
+    {"segments", "worst"},
     {"lift", "attributions"},
     {"lift_lists"},
     {"rules"},

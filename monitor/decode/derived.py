@@ -32,6 +32,11 @@ def monitored_names(features: Mapping[str, Kind]) -> list[str]:
     return [monitored for name, kind in features.items() for monitored in derived_names(name, kind)]
 
 
+def within(name: str, wanted: Sequence[str]) -> bool:
+    """Tell whether a column is one of the wanted features or derived from one (``bio.length``)."""
+    return any(name == one or name.startswith(f"{one}.") for one in wanted)
+
+
 def text_sql(text: str) -> tuple[str, ...]:
     r"""Return SQL for each number of :data:`TEXT`, from SQL of a text.
 

@@ -119,6 +119,15 @@ class WindowQuery:
         ).fetchall()
         return [row[0] for row in rows]
 
+    def beyond(self, column: str, limit: int) -> tuple[int, int]:
+        """Return how many distinct values :meth:`values` leaves out at this limit, and in how many rows."""
+        counted = (
+            f"SELECT count(*) AS n FROM {self.predictions} WHERE {self._where(Slice())}"
+            f" AND {quote(column)} IS NOT NULL GROUP BY {quote(column)} ORDER BY n DESC OFFSET {limit}"
+        )
+        row = self.cursor.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM ({counted})").fetchall()[0]
+        return int(row[0]), int(row[1])
+
     def panes(self) -> list[Window]:
         """Cut the window into pieces of about :data:`PANE_ROWS` rows at most, at fixed places."""
         step = max((self.window.end_us - self.window.start_us) // PANE_BUCKETS, 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterator
+
+import numpy as np
 
 from monitor.decode.columns import column_of
 from monitor.engine.duckdb import Slice, WindowQuery
@@ -24,3 +27,19 @@ def slices(query: WindowQuery, own: Collection[str] = ()) -> Iterator[Slice]:
     for name in query.spec.segments:
         values = query.values(column_of(query.spec, name), limit=MAX_SEGMENTS)
         yield from (Slice(segment=(name, value)) for value in sorted(values))
+
+
+def left_out(query: WindowQuery) -> dict[str, tuple[int, int]]:
+    """Return segment (or ``version``) -> (values, rows) that no slice is made of: there are too many."""
+    columns = {"version": ("version", MAX_VERSIONS)}
+    columns |= {name: (column_of(query.spec, name), MAX_SEGMENTS) for name in query.spec.segments}
+    found = {name: query.beyond(column, limit) for name, (column, limit) in columns.items()}
+    return {name: counts for name, counts in found.items() if counts[0]}
+
+
+def rng_of(query: WindowQuery, part: Slice, *key: str) -> np.random.Generator:
+    """Return a generator seeded by what is asked, so that the same question has the same answer."""
+    window = query.window
+    asked = (query.spec.name, part.version, part.segment, window.start_us, window.end_us, *key)
+    digest = hashlib.sha256(repr(asked).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))

@@ -70,6 +70,8 @@ class Metric:
         frozen cells), with any leading axes, for simulation; None where it is more than that.
     is_share
         The value is a number of rows over ``n``.
+    worse_at
+        Which end of the range is bad, where :attr:`worse` cannot tell by what the metric is.
     """
 
     name: str
@@ -87,6 +89,25 @@ class Metric:
     critical: Limit | None = None
     statistic: Statistic | None = None
     is_share: bool = False
+    worse_at: Literal["high", "low", "neither"] | None = None
+
+    @property
+    def worse(self) -> Literal["high", "low"] | None:
+        """Which end of the range is bad, None where neither is or it depends.
+
+        Stated, or by what a metric is: differences and errors are bad when high; p-values, ratios between
+        groups, and shares and correlations of what is right when low.
+        """
+        if self.worse_at is not None:
+            return None if self.worse_at == "neither" else self.worse_at
+        match self.subject:
+            case "gap":
+                return "low" if self.unit == "ratio" else "high"
+            case "column":
+                return "low" if self.is_pvalue else "high"
+            case "task" | "estimate":
+                return "low" if self.unit in ("ratio", "agreement", "correlation") else "high"
+        return None
 
     @property
     def calibrated(self) -> bool:
@@ -180,6 +201,7 @@ def metric(
     critical: Limit | None = None,
     statistic: Statistic | None = None,
     is_share: bool = False,
+    worse_at: Literal["high", "low", "neither"] | None = None,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -201,6 +223,7 @@ def metric(
                 critical,
                 statistic,
                 is_share,
+                worse_at,
             )
         )
         return function

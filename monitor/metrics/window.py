@@ -30,6 +30,8 @@ class WindowFacts:
         Quantiles of label minus prediction time in seconds, by name (``"0.5"``); None without labels.
     pvalues
         The univariate drift p-value of each feature that has one.
+    left_out
+        Segment (or ``version``) -> values beyond the most that are asked, and their rows; None if unknown.
     """
 
     rows: int
@@ -43,6 +45,7 @@ class WindowFacts:
     as_of_us: int | None = None
     label_delays_s: Mapping[str, float] | None = None
     pvalues: Mapping[str, float] | None = None
+    left_out: Mapping[str, tuple[int, int]] | None = None
 
     def lack(self, metric: Metric) -> Outcome | None:
         """Return None: every window has facts."""

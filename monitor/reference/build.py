@@ -19,7 +19,7 @@ from monitor.engine.rows import label_classes, label_numbers, vector_mean
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.reference.attributions import logged_summary
 from monitor.reference.catalogue import Catalogue
-from monitor.reference.data import Column, Reference
+from monitor.reference.data import SEGMENT_ROWS, Column, Reference
 from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.categorical import CategoricalSummary, categories_from
@@ -28,7 +28,6 @@ from monitor.summaries.numeric import CUT_LIMIT, NumericSummary, cuts_from, orde
 from monitor.types import ModelSpec, WindowSpec
 
 MAX_SEGMENTS = 50  # values of a segment with a profile of their own, the most frequent ones
-SEGMENT_ROWS = 100  # and of at least so many rows
 SEGMENT_CUTS = 256  # cut points of a segment's columns
 
 

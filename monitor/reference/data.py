@@ -30,6 +30,7 @@ from monitor.summaries.error_model import ErrorModel
 from monitor.summaries.numeric import NumericSummary
 from monitor.types import ALL_VERSIONS, Baseline, BaselineKey
 
+SEGMENT_ROWS = 100  # a segment of fewer rows has no profile of its own in a reference
 Column = NumericSummary | CategoricalSummary
 Learned = Calibrator | ErrorModel
 
@@ -210,9 +211,11 @@ class Compared:
         """Return why there is nothing to compare rows of a version with, where that is known."""
         return self.reasons.get(version if version in self.versions else ALL_VERSIONS)
 
-    def said(self, version: str, metric: str, outcome: Outcome) -> Mapping[str, Any]:
+    def said(self, version: str, segment: str | None, metric: str, outcome: Outcome) -> Mapping[str, Any]:
         """Return an outcome's detail with the id of what was compared with, or why there is nothing."""
         reason = self.reason(version)
+        if segment and self.default is not None and segment not in self.default.segments:
+            reason = f"the reference has fewer than {SEGMENT_ROWS} rows of {segment}"
         if outcome.state == "no_reference" and reason:
             return {**outcome.detail, "reason": reason}
         reference, entry = self.of(version), find(metric)

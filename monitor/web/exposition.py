@@ -27,6 +27,7 @@ SERIES_BUDGET = 20_000
 RESULT_LABELS = ("model", "version", "feature", "attribute", "group", "segment")
 STATE_FAMILY = PREFIX + "check_state"
 STATE_HELP = "Always 1: the reason why this result has no value. A result with a value has no such series."
+WORST = "_worst_segment"
 _EOF = b"# EOF\n"
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -95,7 +96,9 @@ def _has_interval(result: Result) -> bool:
 
 
 def _cost(result: Result) -> int:
-    return 3 if _has_value(result) and _has_interval(result) else 1
+    if not _has_value(result):
+        return 1
+    return 1 + 2 * _has_interval(result) + bool(result.detail.get("worst_segment"))
 
 
 def _samples(result: Result) -> list[Sample]:
@@ -107,7 +110,12 @@ def _samples(result: Result) -> list[Sample]:
     values = {name: result.value}
     if _has_interval(result):
         values |= {name + "_lower": result.lower, name + "_upper": result.upper}
-    return [Sample(n, labels, v) for n, v in values.items() if v is not None]
+    samples = [Sample(n, labels, v) for n, v in values.items() if v is not None]
+    worst = result.detail.get("worst_segment")
+    if worst:
+        of_worst = labels | {"segment": label_value(worst["segment"])}
+        samples.append(Sample(name + WORST, of_worst, worst["value"]))
+    return samples
 
 
 def _key(sample: Sample) -> Key:
@@ -120,6 +128,8 @@ def _help(name: str, metric: str) -> str:
     base = family(metric)
     if name == base:
         return help_text(metric)
+    if name == base + WORST:
+        return f"The worst segment's value of {base}; its label segment names it."
     return f"{name.removeprefix(base + '_').capitalize()} end of the confidence interval of {base}."
 
 

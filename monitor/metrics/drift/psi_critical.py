@@ -15,6 +15,7 @@ PSEUDOCOUNT = 0.5  # rows added to each bin of the index
 
 @metric(
     "psi_critical",
+    worse_at="neither",
     check="drift",
     subject="column",
     applies={"numeric", "categorical"},

@@ -49,7 +49,7 @@ def _register(name: str, task: str, unit: str, most: float) -> None:
     low = -most
     entry = Metric(
         f"estimation_error_{name}", "estimate", "estimate", frozenset({task}), unit, low, most, True, False,
-        function,
+        function, worse_at="neither",
     )  # fmt: skip
     add(entry)
 

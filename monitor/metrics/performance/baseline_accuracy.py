@@ -8,6 +8,7 @@ from monitor.metrics.tasks import TaskData
 
 @metric(
     "baseline_accuracy",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies={"binary", "multiclass"},

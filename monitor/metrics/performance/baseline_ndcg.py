@@ -8,6 +8,7 @@ from monitor.metrics.registry import Outcome, metric
 
 @metric(
     "baseline_ndcg@k",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies={"ranking"},

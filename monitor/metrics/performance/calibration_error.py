@@ -16,6 +16,7 @@ BINS = 10
 
 @metric(
     "calibration_error",
+    worse_at="high",
     check="performance",
     subject="task",
     applies={"binary"},

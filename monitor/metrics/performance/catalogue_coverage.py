@@ -7,7 +7,14 @@ from monitor.metrics.rankings import RankingData
 from monitor.metrics.registry import Outcome, metric
 
 
-@metric("catalogue_coverage", check="performance", subject="task", applies={"ranking"}, unit="ratio")
+@metric(
+    "catalogue_coverage",
+    check="performance",
+    subject="task",
+    applies={"ranking"},
+    unit="ratio",
+    worse_at="neither",
+)
 def catalogue_coverage(data: RankingData) -> Outcome:
     """Share of the catalogue's items that are in at least one of the window's lists.
 

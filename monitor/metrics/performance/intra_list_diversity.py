@@ -9,6 +9,7 @@ from monitor.metrics.registry import Outcome, metric
 
 @metric(
     "intra_list_diversity",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies={"ranking"},

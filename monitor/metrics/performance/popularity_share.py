@@ -9,6 +9,7 @@ from monitor.metrics.registry import Outcome, metric
 
 @metric(
     "popularity_share",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies={"ranking"},

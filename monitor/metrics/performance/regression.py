@@ -78,7 +78,14 @@ def rmse(data: TaskData) -> Outcome:
 
 
 @metric(
-    "mape", check="performance", subject="task", applies=TASKS, unit="ratio", high=math.inf, needs_labels=True
+    "mape",
+    check="performance",
+    subject="task",
+    applies=TASKS,
+    unit="ratio",
+    high=math.inf,
+    needs_labels=True,
+    worse_at="high",
 )
 def mape(data: TaskData) -> Outcome:
     """Mean absolute error relative to the truth.
@@ -106,6 +113,7 @@ def mape(data: TaskData) -> Outcome:
 
 @metric(
     "mean_error",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies=TASKS,
@@ -178,6 +186,7 @@ def _r2_error(residuals: ResidualSummary) -> float:
 
 @metric(
     "baseline_rmse",
+    worse_at="neither",
     check="performance",
     subject="task",
     applies=TASKS,
