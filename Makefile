@@ -6,14 +6,14 @@ PIP := $(PY) -m pip --disable-pip-version-check install --quiet
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-annotate --no-header --quiet
 
-.PHONY: help run test check lint bench lock clean
+.PHONY: help run test check lint bench bench-peers lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make run     the demonstration: a model, its stream, a fault, and what Model Monitor makes of it"
 	@echo "make test    every test, with a real Kafka, Prometheus and browser"
 	@echo "make check   format, lint, types, layers, doctests and the fast tests"
-	@echo "make bench   the benchmarks, as JSON"
+	@echo "make bench   the benchmarks in a short form, as JSON; make bench-peers: beside other libraries, 1 GB of them"
 	@echo "make lock    pin the dependencies anew"
 	@echo "make clean   remove what was built, the virtual environment included"
 
@@ -34,7 +34,11 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(PY) benchmarks/evaluate.py --json
+	@$(PY) benchmarks/scale.py --millions 0.5,1,2 --repeat 1 --json
 	@$(PY) benchmarks/ingest.py --json
+
+bench-peers: $(VENV)/.dev
+	@$(PY) benchmarks/peers.py --json
 
 lock: | $(PY)
 	$(PIP) uv

@@ -22,33 +22,32 @@ WORDS = {
 }
 
 
-def _withheld(data: GroupData, name: str, rows: Rows) -> Outcome | None:
-    n = data.size(rows)[name]
-    if name in data.eligible(rows):
-        return None
-    if rows == "labelled" and n == 0:
-        return Outcome.none("no_labels", "no row of this group has a label")
-    return Outcome.none(
-        "insufficient_samples", f"{n} rows, fewer than min_group_size {data.min_group_size}", n=n
-    )
-
-
-def _one(data: GroupData, rate: Rate, name: str) -> Outcome:
-    withheld = _withheld(data, name, rate.rows)
-    if withheld is not None:
-        return withheld
-    cells = data.tables[rate.rows][data.names.index(name)]
-    part, of = int(cells[list(rate.part)].sum()), int(cells[list(rate.of)].sum())
-    value = data.rates(rate).get(name)
-    if value is None:
-        return Outcome.none("single_class", "no row of this group to divide by", n=int(cells.sum()))
-    lower, upper = wilson(part, of)
-    return Outcome(value, "ok", lower, upper, of)
+def _withheld(data: GroupData, rows: Rows) -> dict[str, Outcome]:
+    """Return why each group that is too small has no value."""
+    outcomes: dict[str, Outcome] = {}
+    eligible = data.eligible(rows)
+    for name, n in data.size(rows).items():
+        if name in eligible:
+            continue
+        if rows == "labelled" and n == 0:
+            outcomes[name] = Outcome.none("no_labels", "no row of this group has a label")
+        else:
+            reason = f"{n} rows, fewer than min_group_size {data.min_group_size}"
+            outcomes[name] = Outcome.none("insufficient_samples", reason, n=n)
+    return outcomes
 
 
 def _register(rate: Rate) -> None:
     def function(data: GroupData) -> dict[str, Outcome]:
-        return {name: _one(data, rate, name) for name in data.names}
+        outcomes, values = _withheld(data, rate.rows), data.rates(rate)
+        for name, cells in zip(data.names, data.tables[rate.rows].tolist(), strict=True):
+            part, of = sum(cells[i] for i in rate.part), sum(cells[i] for i in rate.of)
+            if name in values:
+                outcomes[name] = Outcome(values[name], "ok", *wilson(part, of), of)
+            elif name not in outcomes:
+                reason = "no row of this group to divide by"
+                outcomes[name] = Outcome.none("single_class", reason, n=sum(cells))
+        return {name: outcomes[name] for name in data.names}
 
     function.__doc__ = f"""{WORDS[rate.name]}.
 
