@@ -13,7 +13,8 @@ help:
 	@echo "make run     the demonstration: a model, its stream, a fault, and what Model Monitor makes of it"
 	@echo "make test    every test, with a real Kafka, Prometheus and browser"
 	@echo "make check   format, lint, types, layers, doctests and the fast tests"
-	@echo "make bench   the benchmarks in a short form, as JSON; make bench-peers: beside other libraries, 1 GB of them"
+	@echo "make bench   the benchmarks in a short form, as JSON"
+	@echo "make bench-peers   one window beside other libraries, which it installs (5 GB)"
 	@echo "make lock    pin the dependencies anew"
 	@echo "make clean   remove what was built, the virtual environment included"
 
