@@ -35,14 +35,15 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def evaluated(folder: Path, checks: str, times: int = 1) -> dict[str, Any]:
+def evaluated(folder: Path, checks: str, times: int = 1, limit_mb: int = 1024) -> dict[str, Any]:
     """Evaluate the window of the store in ``folder`` in this process, after a small one as a warm-up.
 
     ``seconds`` is the median; of several times without the first, which has to read the file.
+    ``limit_mb`` is the store's ``memory_limit``.
     """
     spec = SPECS[checks]
     reference = ReferenceFile(folder / "reference.parquet").profile(FEATURES, task="binary")
-    store = Store(folder / "store.duckdb")
+    store = Store(folder / "store.duckdb", memory_limit_bytes=limit_mb << 20)
     model, cursor, seconds, results, rows = store.register(SPECS["everything"]), store.cursor(), [], 0, 0
     before_mb = peak_mb()
     for start in [START_US - HOUR_US] + [START_US] * times:
@@ -55,9 +56,9 @@ def evaluated(folder: Path, checks: str, times: int = 1) -> dict[str, Any]:
     return figures | {"peak_mb": peak_mb(), "peak_mb_before": before_mb, "rows": rows, "results": results}
 
 
-def ours(folder: Path, checks: str, times: int = 1) -> dict[str, Any]:
+def ours(folder: Path, checks: str, times: int = 1, limit_mb: int = 1024) -> dict[str, Any]:
     """Evaluate the window in a fresh process."""
-    return child(sys.executable, __file__, folder, checks, str(times))
+    return child(sys.executable, __file__, folder, checks, str(times), str(limit_mb))
 
 
 def write_part(name: str, text: str) -> None:
@@ -72,4 +73,4 @@ def write_part(name: str, text: str) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(evaluated(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))))
+    print(json.dumps(evaluated(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:]))))
