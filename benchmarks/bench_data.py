@@ -8,6 +8,7 @@ the tables of a store as landing lays them out, 50,000 rows a transaction. What 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -102,3 +103,12 @@ def fill_store(folder: Path, rows: int, *, warm_up_rows: int = 1000) -> None:
                 )
             seq += len(chunk)
     store.close()
+
+
+if __name__ == "__main__":
+    place, size = Path(sys.argv[1]), int(sys.argv[2])
+    write_reference(place)
+    fill_store(place, size)
+    if "parquet" in sys.argv:
+        write_window(place, size)
+    print("{}")

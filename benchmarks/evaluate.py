@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench_data import CATEGORICAL, NUMERIC, fill_store, write_reference, write_window
-from measuring import child, ours
+from bench_data import CATEGORICAL, NUMERIC
+from measuring import child, ours, prepare
 
 SCIPY = "scipy: KS, numeric columns"
 
@@ -30,9 +30,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="model-monitor-benchmark-") as name:
         folder = Path(name)
-        write_reference(folder)
-        write_window(folder, given.rows)
-        fill_store(folder, given.rows)
+        prepare(folder, given.rows, "parquet")
         sides = {"columns": ours(folder, "columns", 6), "fairness": ours(folder, "fairness", 6)}
         work = Path(__file__).with_name("peer_work.py")
         sides["scipy_ks"] = child(sys.executable, work, SCIPY, folder)

@@ -30,8 +30,22 @@ def child(*command: str | Path) -> dict[str, Any]:
     return dict(json.loads(answer.stdout.splitlines()[-1]))
 
 
+def prepare(folder: Path, rows: int, *more: str) -> None:
+    """Write the reference and a store with the window, and with ``"parquet"`` a file of the window.
+
+    In a process of its own, as what measures must stay small: see :func:`peak_mb`.
+    """
+    if error := child(
+        sys.executable, Path(__file__).with_name("bench_data.py"), folder, str(rows), *more
+    ).get("error"):
+        raise SystemExit(f"the rows cannot be written: {error}")
+
+
 def peak_mb() -> float:
-    """Return the largest resident set that this process has had."""
+    """Return the largest resident set that this process has had, or its parent when it was started.
+
+    The kernel hands a process's maximum on to the program that it becomes.
+    """
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

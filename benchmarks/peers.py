@@ -27,8 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_data import fill_store, write_reference, write_window
-from measuring import child, ours, write_part
+from measuring import child, ours, prepare, write_part
 from peer_work import WORK
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +36,7 @@ PEERS = {  # distribution -> what pip installs; pandas below 3 where the release
     "evidently": ("evidently==0.7.23", "pandas<3", "pyarrow"),
     "nannyml": ("nannyml==0.13.1", "pandas<3", "pyarrow", "statsmodels"),
     "whylogs": ("whylogs==1.6.4", "pandas<3", "pyarrow"),
-    "alibi-detect": ("alibi-detect==0.13.0", "pandas<3", "pyarrow"),
+    "alibi-detect": ("alibi-detect==0.13.0", "pandas<3", "pyarrow<21"),  # its NumPy is 1
     "scipy": ("scipy==1.17.1", "pandas<3", "pyarrow"),
     "fairlearn": ("fairlearn==0.15.0", "pandas<3", "pyarrow"),
 }
@@ -167,9 +166,7 @@ def main() -> None:
     found, failed = pythons(given.environments, peers)
     with tempfile.TemporaryDirectory(prefix="model-monitor-benchmark-") as name:
         folder = Path(name)
-        write_reference(folder)
-        write_window(folder, given.rows)
-        fill_store(folder, given.rows)
+        prepare(folder, given.rows, "parquet")
         answers = measure(folder, found, max(given.repeat, 1))
     lines = [line(name, some) for name, some in answers.items()]
     lines += [Line(peer, "", None, None, error=reason) for peer, reason in failed.items()]

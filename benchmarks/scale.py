@@ -20,8 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench_data import fill_store, write_reference
-from measuring import DOCUMENT, ours, write_part
+from measuring import DOCUMENT, ours, prepare, write_part
 
 FIGURE = DOCUMENT.parent / "figures" / "scale.svg"
 LIMITS_MB = (1024, 256)  # the default, and a quarter of it
@@ -37,8 +36,7 @@ def measured(millions: float, repeat: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="model-monitor-benchmark-") as name:
         folder, rows = Path(name), round(millions * 1e6)
         print(f"{rows:,} rows: filling a store …", file=sys.stderr)
-        write_reference(folder)
-        fill_store(folder, rows)
+        prepare(folder, rows)
         for turn in range(repeat):
             for limit, answers in runs.items():
                 print(f"{rows:,} rows, {limit} MB: {turn + 1} of {repeat} …", file=sys.stderr)
