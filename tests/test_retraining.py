@@ -12,11 +12,11 @@ from streams import HOUR_US, START_US
 from monitor.cycle import Cycle
 from monitor.notices import Delivery, Notices
 from monitor.retraining import look, retrain_history
-from monitor.rules.loop import Request
+from monitor.rules.loop import Request, follow
 from monitor.rules.retrain import RetrainRule, RetrainState
 from monitor.rules.rule import AlertRule
 from monitor.rules.state import AlertState
-from monitor.types import Window
+from monitor.types import Result, Window
 
 RULE = RetrainRule("credit", "inaccurate", ("pipeline",), cooldown_us=0)
 ALERT = AlertRule(name="inaccurate", metric="accuracy", below=0.8, min_samples=1)
@@ -135,6 +135,19 @@ def test_drift_of_what_the_model_does_not_lean_on_asks_for_nothing() -> None:
     assert outcome([firing("psi", "unexplained")], shares) == "requested"
     assert outcome([firing("psi", "zip")], {}) == "requested"  # nothing is known: nothing is left out
     assert outcome([firing("missing_ratio", "zip")], shares) == "requested"  # no drift: a fault of the data
+
+
+def test_lists_are_compared_at_each_cutoff() -> None:
+    windows = Window(0, HOUR_US), Window(HOUR_US, 2 * HOUR_US)
+    asked = Request("msg_1", "shop", 5, windows[0], ("worse",), ("1",), {"ndcg@5": 0.4, "mae": 3.0})
+    rows = [
+        Result("shop", "*", windows[1], name, "ok", value) for name, value in (("ndcg@5", 0.5), ("mae", 2.0))
+    ]
+    answered = follow(asked, windows[1], ["2"], [*rows, Result("shop", "*", windows[1], "psi", "ok", 9.0)])
+    assert {name: (round(gain, 9), n) for name, (gain, n) in answered.gains().items()} == {
+        "ndcg@5": (0.1, 1),
+        "mae": (1.0, 1),  # less is better
+    }
 
 
 def test_a_request_survives_its_json_form() -> None:

@@ -15,7 +15,7 @@ from monitor.time import to_rfc3339
 from monitor.types import ALL_VERSIONS, Result, Window
 
 COMPARED_WINDOWS = 20
-# metrics that are compared, and whether more of them is better
+# metrics that are compared (of lists at each cutoff), and whether more of them is better
 HEADLINE = {
     "accuracy": True,
     "f1": True,
@@ -40,7 +40,7 @@ class Comparison:
     @property
     def gain(self) -> float:
         """By how much the new version is better, in the metric's unit."""
-        return self.new - self.old if HEADLINE[self.metric] else self.old - self.new
+        return self.new - self.old if HEADLINE[_base(self.metric)] else self.old - self.new
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,11 @@ class Request:
         }
 
 
+def _base(metric: str) -> str:
+    """Return a metric's name without its cutoff: ``ndcg`` of ``ndcg@10``."""
+    return metric.partition("@")[0]
+
+
 def headline(results: Iterable[Result], version: str) -> dict[str, float]:
     """Return the headline values of one version in one window's results.
 
@@ -113,7 +118,7 @@ def headline(results: Iterable[Result], version: str) -> dict[str, float]:
     return {
         r.metric: r.value
         for r in results
-        if r.metric in HEADLINE and r.version == version and r.segment is None and r.group is None
+        if _base(r.metric) in HEADLINE and r.version == version and r.segment is None and r.group is None
         if r.state == "ok" and r.value is not None
     }
 
