@@ -55,9 +55,9 @@ def newest_values(cursor: Cursor, model: int, metrics: Iterable[str], *, upto_us
     """Return metric -> value of all versions together, of the newest windows that end by a moment."""
     names = list(metrics)
     rows = cursor.execute(
-        "SELECT metric, arg_max(value, start_us) FROM results WHERE model = ? AND list_contains(?, split_part(metric, '@', 1))"
-        " AND version = '*' AND segment IS NULL AND \"group\" IS NULL AND state = 'ok' AND end_us <= ?"
-        " GROUP BY metric",
+        "SELECT metric, arg_max(value, start_us) FROM results WHERE model = ?"
+        " AND list_contains(?, split_part(metric, '@', 1)) AND version = '*' AND segment IS NULL"
+        " AND \"group\" IS NULL AND state = 'ok' AND end_us <= ? GROUP BY metric",
         [model, names, upto_us],
     ).fetchall()
     return dict(rows)
