@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -130,7 +131,8 @@ def in_worker(kind: str, path: Path, rows: int) -> dict[str, float]:
 
 
 def plain(kind: str, path: Path, rows: int) -> float:
-    """Return the median seconds of shap alone; for a process of its own."""
+    """Return the median seconds of shap alone; for a process of its own, as nice as the worker."""
+    os.nice(10)
     warnings.simplefilter("ignore")
     import shap
 
@@ -211,8 +213,6 @@ def by_kind(folder: Path, rows: int, outside: int) -> list[dict[str, Any]]:
 
 def environment() -> dict[str, str]:
     """Return this process's environment with one thread, as the worker has."""
-    import os
-
     return {**os.environ, **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}}
 
 

@@ -68,7 +68,9 @@ def settings_of(kind: str, data: bytes, path: Path, features: dict[str, Kind], *
     return Settings(kind, features, path=str(path), sha256=hashlib.sha256(data).hexdigest(), **more)
 
 
-def explain_here(settings: Settings, rows: pa.Table, background: pa.Table) -> Explained:
+def explain_here(
+    settings: Settings, rows: pa.Table, background: pa.Table, *, budget_s: float = 60.0
+) -> Explained:
     """Explain in this process, without a worker."""
     from monitor.explain import batch
     from monitor.explain.explainers import Explaining
@@ -77,7 +79,7 @@ def explain_here(settings: Settings, rows: pa.Table, background: pa.Table) -> Ex
     library = module(settings.kind)
     model = library.load(Path(settings.path).read_bytes() if settings.path else b"", settings, background)
     explaining = Explaining(model, batch.from_table(background, model.inputs), settings)
-    return explaining.explain(batch.from_table(rows, model.inputs), budget_s=60.0)
+    return explaining.explain(batch.from_table(rows, model.inputs), budget_s=budget_s)
 
 
 def tree_shap(model: Any, rows: Any, **options: Any) -> tuple[np.ndarray, Any]:

@@ -159,6 +159,30 @@ def test_a_pickled_booster_that_stands_alone_keeps_its_categories(tmp_path: Path
     assert found.outputs == ("good",)
 
 
+def test_a_probability_of_the_first_class_is_one_less_that_of_the_second(tmp_path: Path) -> None:
+    import joblib
+    import lightgbm
+
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1, n_jobs=1).fit(
+        NUMERIC, np.where(Y, "yes", "no")
+    )
+    joblib.dump(model, tmp_path / "a")
+    data = (tmp_path / "a").read_bytes()
+    found = {}
+    for positive in model.classes_:
+        more = {"positive_class": positive, "output": "probability", "explainer": "exact"}
+        found[positive] = explained(
+            settings_of("sklearn-joblib", data, tmp_path / "m", NUMBERS, **more), NUMBERS, NUMERIC[:8]
+        )
+    np.testing.assert_allclose(
+        np.column_stack([found[c].scores for c in model.classes_]),
+        model.predict_proba(NUMERIC[:8]),
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(found["no"].values, -found["yes"].values, atol=1e-12)
+    np.testing.assert_allclose(found["no"].base, 1 - found["yes"].base, atol=1e-12)
+
+
 def test_skops_builds_known_types_without_unpickling(tmp_path: Path) -> None:
     import skops.io
 

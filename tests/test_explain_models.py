@@ -32,7 +32,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
@@ -223,6 +223,16 @@ def test_kernel_when_it_is_asked_for(tmp_path: Path) -> None:
     direct = shap.KernelExplainer(answer, NUMERIC[:BACKGROUND].to_numpy())
     expected = direct.shap_values(NUMERIC[:BACKGROUND].to_numpy(), silent=True)  # 2³ subsets: exact
     np.testing.assert_allclose(found.values[:, 0], expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("final", [Ridge(), MLPRegressor((3,), max_iter=20, random_state=0)], ids=str)
+def test_when_the_time_is_up_the_first_rows_are_explained(tmp_path: Path, final: Any) -> None:
+    final.fit(NUMERIC, FRAME["age"])
+    settings = settings_of("sklearn-joblib", pickled(final), tmp_path / "m", NUMBERS, task="regression")
+    rows = rows_of(NUMERIC[:BACKGROUND], NUMBERS)
+    some, whole = (explain_here(settings, rows, rows, budget_s=s) for s in (0.0, 60.0))
+    assert (len(some.values), len(whole.values)) == (1, BACKGROUND)
+    np.testing.assert_allclose(some.values[0], whole.values[0], atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ TOLERANCE = 1e-3  # of the spread of the scores: single-precision sums over a th
 EVALUATIONS = 500  # of the model for a row and background row, as shap's own default
 EXACT_AUTO, EXACT_MOST = 8, 12  # features of which all subsets are gone through: by itself, if asked for
 CELLS = 4_000_000  # values handed to the model at once
+TRIAL = 32  # rows that tell the pace of an explainer from inside
+FIRST_SHARE = 0.25  # of the time its first step may take
 STEP_S = 1.0  # aimed at between two looks at the clock
 
 Step = Callable[[int, int], "Values"]
@@ -32,14 +34,14 @@ Values = tuple[Floats, Floats, Floats]  # [n, labels, inputs], base [n, labels],
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """An explainer of one model: its name, units, rows of its first step, and how it begins on a batch.
+    """An explainer of one model: its name, units, rows of its trial, and how it begins on a batch.
 
-    What ``begin`` returns explains the rows ``start`` to ``stop`` of that batch.
+    What ``begin`` returns explains rows ``start`` to ``stop`` of that batch, for the outputs that are shown.
     """
 
     name: str
     units: str
-    first: int
+    trial: int
     begin: Callable[[Batch], Step]
 
 
@@ -56,7 +58,20 @@ class Explaining:
         self.model, self.background = model, background
         self.outputs = outputs(model, settings)
         self.chosen = self._choose(settings)
-        self.chosen.begin(background)(0, 1)  # a model that cannot be explained shows at once
+        trial, begun = min(self.chosen.trial, rows_of(background)), time.monotonic()
+        self.chosen.begin(background)(0, trial)  # a model that cannot be explained shows at once
+        self._row_s = (time.monotonic() - begun) / max(trial, 1)
+
+    def _shown(self, found: Floats, units: str, *, level: bool = True) -> Floats:
+        """Pick outputs on the second axis; ``level``: scores, else differences of them."""
+        picked, _, sign = self.outputs
+        if found.shape[1] != 1 or len(self.model.labels) == 1:
+            return found[:, picked]
+        return (1.0 if level and sign < 0 and units == "probability" else 0.0) + sign * found
+
+    def _all_shown(self, found: Values, units: str) -> Values:
+        values, base, scores = found
+        return self._shown(values, units, level=False), self._shown(base, units), self._shown(scores, units)
 
     def _choose(self, settings: Settings) -> Chosen:
         fast, wanted = self.model.fast, settings.explainer
@@ -87,10 +102,10 @@ class Explaining:
         asked = settings.output
         if asked == "probability" and fast.units != "probability" and self.model.units == "probability":
             if fast.kind == "tree" and fast.plain and len(self.model.labels) == 2:
-                return [Chosen("tree", "probability", 8, self._tree(fast, self.background))]
+                return [Chosen("tree", "probability", TRIAL, self._tree(fast, self.background))]
             return []
         explain = self._linear(fast) if fast.kind == "linear" else self._tree(fast)
-        return [Chosen(fast.kind, fast.units, 32, explain)]
+        return [Chosen(fast.kind, fast.units, TRIAL, explain)]
 
     def _tree(self, fast: Fast, background: Batch | None = None) -> Callable[[Batch], Step]:
         """Explain by the paths of the trees, or with a background in units of probability."""
@@ -112,7 +127,9 @@ class Explaining:
             if background is not None and scores.shape[1] == 2:
                 scores = scores[:, 1:]
             values = inputs_first(found, fast, len(self.model.inputs))
-            return values, np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape), scores
+            base = np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape)
+            units = fast.units if background is None else "probability"
+            return self._all_shown((values, base, scores), units)
 
         return _by_parts(explain)
 
@@ -127,7 +144,8 @@ class Explaining:
             prepared = fast.prepare(batch)
             scores = fast.margin(prepared)
             values = inputs_first(explainer.shap_values(prepared), fast, len(self.model.inputs))
-            return values, np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape), scores
+            base = np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape)
+            return self._all_shown((values, base, scores), fast.units)
 
         return _by_parts(explain)
 
@@ -139,7 +157,8 @@ class Explaining:
             background, rows = coding.encode(self.background), coding.encode(batch)
 
             def predict(mixed: Floats) -> Floats:
-                return self.model.predict(coding.decode(mixed))
+                scores = self._shown(self.model.predict(coding.decode(mixed)), self.model.units)
+                return scores[:, 0] if scores.shape[1] == 1 else scores
 
             if name == "kernel":
                 return _kernel(predict, background, rows)
@@ -157,7 +176,8 @@ class Explaining:
         """
         np.random.seed(SEED)  # shap draws from the global generator
         begun, rows = time.monotonic(), rows_of(batch)
-        one, step, done, parts = self.chosen.begin(batch), self.chosen.first, 0, []
+        one, done, parts = self.chosen.begin(batch), 0, []
+        step = max(1, int(FIRST_SHARE * budget_s / max(self._row_s, 1e-9)) if self.chosen.trial > 1 else 1)
         while done < rows:
             at = time.monotonic()
             parts.append(one(done, min(done + step, rows)))
@@ -168,23 +188,18 @@ class Explaining:
             step = int(min(step * 8, 2_000, max(1.0, STEP_S / max(took, 1e-9)), left / max(took, 1e-9)))
             if step < 1:
                 break
-        values, base, scores = (
-            (np.concatenate([p[i] for p in parts]) for i in range(3)) if parts else _none(self)
-        )
-        picked, names, sign = self.outputs
-        if scores.shape[1] == 1:
-            picked = [0]
-        elif sign < 0:
-            sign = 1.0
+        if not parts:
+            raise ExplainError("there are no rows to explain")
+        values, base, scores = (np.concatenate([p[i] for p in parts]) for i in range(3))
+        names = self.outputs[1]
+        if scores.shape[1] != len(names):
+            raise ExplainError(
+                f"the model gives {scores.shape[1]} scores, not one for each of {', '.join(names)}"
+            )
         return Explained(
-            sign * values[:, picked], sign * base[:, picked], sign * scores[:, picked],
+            values, base, scores,
             features=self.model.inputs, outputs=names, units=self.chosen.units, explainer=self.chosen.name,
         )  # fmt: skip
-
-
-def _none(explaining: Explaining) -> list[Floats]:
-    k, f = len(explaining.model.labels), len(explaining.model.inputs)
-    return [np.empty((0, k, f)), np.empty((0, k)), np.empty((0, k))]
 
 
 def outputs(model: Model, settings: Settings) -> tuple[list[int], tuple[str, ...], float]:
@@ -258,7 +273,7 @@ def _sampled(predict: Callable[[Floats], Floats], background: Floats, rows: Floa
 
     def explain(start: int, stop: int) -> Values:
         found = explainer(rows[start:stop], **options)
-        scores = predict(rows[start:stop])
+        scores = predict(rows[start:stop]).reshape(stop - start, -1)
         base = np.broadcast_to(np.asarray(found.base_values).reshape(len(scores), -1), scores.shape)
         values = found.values if found.values.ndim == 3 else found.values[:, :, None]
         return values.transpose(0, 2, 1), base, scores
@@ -274,7 +289,7 @@ def _kernel(predict: Callable[[Floats], Floats], background: Floats, rows: Float
     def explain(start: int, stop: int) -> Values:
         values = np.asarray(explainer.shap_values(rows[start:stop], silent=True))
         values = values if values.ndim == 3 else values[:, :, None]
-        scores = predict(rows[start:stop])
+        scores = predict(rows[start:stop]).reshape(stop - start, -1)
         base = np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape)
         return values.transpose(0, 2, 1), base, scores
 
