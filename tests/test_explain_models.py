@@ -225,7 +225,9 @@ def test_kernel_when_it_is_asked_for(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.values[:, 0], expected, rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("final", [Ridge(), MLPRegressor((3,), max_iter=20, random_state=0)], ids=str)
+@pytest.mark.parametrize(
+    "final", [Ridge(), MLPRegressor(hidden_layer_sizes=(3,), max_iter=20, random_state=0)], ids=str
+)
 def test_when_the_time_is_up_the_first_rows_are_explained(tmp_path: Path, final: Any) -> None:
     final.fit(NUMERIC, FRAME["age"])
     settings = settings_of("sklearn-joblib", pickled(final), tmp_path / "m", NUMBERS, task="regression")
