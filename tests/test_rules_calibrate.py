@@ -206,11 +206,12 @@ def test_limits_are_the_same_each_time_and_do_not_depend_on_the_order_of_questio
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["psi", "psi, 2 of 3", "accuracy", "demographic parity"])
 def test_months_without_drift_raise_as_many_alarms_as_stated(name: str) -> None:
-    """400 months in 400 alarms; the standard error of the mean over references is about 7 %."""
+    """As many alarms as months; the standard error of 400, with what references differ, is about 7 %."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
     try:
         from calibration import cases, run
     finally:
         sys.path.pop(0)
     case = next(one for one in cases() if one.name == name)
-    assert 0.8 <= run(case, months=400, block=4, seed=1)["per_month"] <= 1.2
+    months = 400 if name.startswith("psi") else 200  # other limits are simulated for each reference anew
+    assert 0.8 <= run(case, months=months, block=4, seed=1)["per_month"] <= 1.2
