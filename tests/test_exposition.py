@@ -237,8 +237,8 @@ def test_no_two_statistics_share_a_name() -> None:
 
 
 def test_a_stored_result_of_a_metric_that_is_gone_is_still_shown() -> None:
-    series = scraped(exposed(with_results(result("hit_rate@5", 0.5))))
-    assert of(series, "hit_rate_5") == {ALL: 0.5}
+    series = scraped(exposed(with_results(result("hits_of_old@5", 0.5))))
+    assert of(series, "hits_of_old_5") == {ALL: 0.5}
 
 
 def test_results_that_did_not_change_are_rendered_once_and_shared_between_scrapes() -> None:

@@ -25,10 +25,12 @@ from monitor.reference.data import Reference
 from monitor.reference.period import Fixed, Rolling
 from monitor.reference.profile import ReferenceFile
 from monitor.references import Origin
+from monitor.rules.bounds import Frame, ReferenceSd, bounds
+from monitor.rules.rule import AlertRule
 from monitor.store.results import read_results
 from monitor.store.store import Store
 from monitor.store.upkeep import expire
-from monitor.types import ChecksSpec, ModelSpec, Partition, Result
+from monitor.types import Baseline, ChecksSpec, ModelSpec, Partition, Result, Window
 
 DAY_US = 24 * HOUR_US
 SPEC = replace(
@@ -279,6 +281,17 @@ def test_the_only_version_of_a_window_has_rows_of_its_own_if_it_has_a_reference(
     core.turn()
     pair = [found(core, "psi", 36, version, feature="age") for version in ("*", "4")]
     assert pair[0].value == pair[1].value is not None
+
+
+def test_bounds_of_a_version_rest_on_what_its_own_reference_is() -> None:
+    def limit(mean: float) -> Frame:
+        return Frame({("psi", "", "", "", ""): Baseline(None, mean, 0.01, 20, 100)})
+
+    rule = AlertRule("a", "psi", above=ReferenceSd(3), version="*")
+    frame = replace(limit(0.1), versions={"3": limit(0.5), "4": Frame()})
+    window = Window(0, 1)
+    found = [bounds(rule, Result("m", v, window, "psi", "ok", 0.2), frame) for v in ("*", "2", "3", "4")]
+    assert found == [(None, pytest.approx(0.13))] * 2 + [(None, pytest.approx(0.53)), (None, None)]
 
 
 YAML = """
