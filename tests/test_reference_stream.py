@@ -137,6 +137,7 @@ def test_a_rolling_reference_is_the_time_before_the_day_of_the_window() -> None:
     assert len(core.rows(f"SELECT id FROM {ID}")) == 2
 
 
+@pytest.mark.slow
 def test_rows_that_come_late_build_the_reference_anew_and_ask_its_windows_again() -> None:
     rows = events(3)
     late = rows.iloc[5:60:7]
@@ -153,6 +154,7 @@ def test_rows_that_come_late_build_the_reference_anew_and_ask_its_windows_again(
     assert json.dumps(pieces.results()) == json.dumps(whole.results())
 
 
+@pytest.mark.slow
 def test_a_label_dated_after_what_counts_leaves_the_reference_alone() -> None:
     rows, core = events(3), core_of({"*": FIRST_DAY})
     land(core, rows)
@@ -221,6 +223,7 @@ def test_a_period_that_left_retention_before_it_was_built_is_no_reference() -> N
     assert one.state == "no_reference" and one.detail["reason"].endswith("have left retention")
 
 
+@pytest.mark.slow
 def test_rolling_profiles_leave_with_the_windows_they_serve() -> None:
     rows, core = events(4, every_minutes=60), core_of({"*": Rolling(DAY_US)})
     land(core, rows)
@@ -287,7 +290,7 @@ def test_bounds_of_a_version_rest_on_what_its_own_reference_is() -> None:
     def limit(mean: float) -> Frame:
         return Frame({("psi", "", "", "", ""): Baseline(None, mean, 0.01, 20, 100)})
 
-    rule = AlertRule("a", "psi", above=ReferenceSd(3), version="*")
+    rule = AlertRule(name="a", metric="psi", above=ReferenceSd(3), version="*")
     frame = replace(limit(0.1), versions={"3": limit(0.5), "4": Frame()})
     window = Window(0, 1)
     found = [bounds(rule, Result("m", v, window, "psi", "ok", 0.2), frame) for v in ("*", "2", "3", "4")]

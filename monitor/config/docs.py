@@ -53,11 +53,11 @@ again at each use, so a rotated secret counts at once; a missing or empty file i
 Names must exist (sources, actions, alerts, metrics, features, sensitive attributes, segments); a kafka stream
 needs `topic` and a files stream `path`; one topic is read as predictions or as feedback, not both; an alert's
 check must be on, and a metric that needs labels needs `feedback`; `every` divides `size`; `size` and
-`label_wait` together stay within `store.retention`, and so does a rolling [reference](references.md); `clear` lies on the healthy side of its bound; passwords
-travel over TLS unless told otherwise; webhooks use https unless the host is this machine or in `allow_hosts`.
-These checks run on everything that is valid
-by itself, so both sorts of problems show together; what is inside a section that is wrong as a whole is checked
-once that is mended.
+`label_wait` together stay within `store.retention`, and so does a rolling [reference](references.md); `clear`
+lies on the healthy side of its bound; passwords travel over TLS unless told otherwise; webhooks use https
+unless the host is this machine or in `allow_hosts`. These run on everything that is valid by itself, so both
+sorts of problems show together; what is inside a section that is wrong as a whole is checked once that is
+mended.
 """
 
 # The order and headings of the page; a test keeps it complete.
