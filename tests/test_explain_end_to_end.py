@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from daemon_process import command
+from daemon_process import ENVIRONMENT, command
 from explaining import FEATURES, people, tree_shap, truth
 from test_explain_worker import mischief
 
@@ -82,7 +83,11 @@ def test_a_window_is_explained_by_the_model_of_the_configuration(tmp_path: Path)
     )
 
 
-def test_a_model_that_hangs_leaves_the_other_metrics_as_they_are(tmp_path: Path, mischief: Any) -> None:
+def test_a_model_that_hangs_leaves_the_other_metrics_as_they_are(
+    tmp_path: Path, mischief: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = os.pathsep.join([str(tmp_path), ENVIRONMENT["PYTHONPATH"]])  # where the pickle's module is
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", paths)
     path = mischief(("hang",))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     model = {"kind": "sklearn-joblib", "path": str(path), "sha256": digest, "allow_pickle": True}

@@ -197,6 +197,18 @@ def test_asked_from_outside_as_by_shap_with_the_same_seed(tmp_path: Path, name: 
     np.testing.assert_allclose(found.values[:, 0], direct.values, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("name", ["exact", "permutation", "kernel"])
+def test_a_row_like_the_whole_background_has_nothing_to_explain(tmp_path: Path, name: str) -> None:
+    model = Ridge().fit(NUMERIC, FRAME["age"])
+    data = pickled(model)
+    settings = settings_of("sklearn-joblib", data, tmp_path / "m", NUMBERS, task="regression", explainer=name)
+    rows = rows_of(NUMERIC[:3], NUMBERS)
+    found = explain_here(settings, rows, rows.slice(1, 1))
+    assert not found.values[1].any()
+    np.testing.assert_allclose(found.base[:, 0], found.scores[1, 0])
+    np.testing.assert_allclose(found.values[0].sum(), found.scores[0, 0] - found.scores[1, 0])
+
+
 def test_categories_are_mixed_whole(tmp_path: Path) -> None:
     model = make_pipeline(encoders(), MLPClassifier((4,), max_iter=30, random_state=0))
     model.fit(FRAME[list(FEATURES)], Y)

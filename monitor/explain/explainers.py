@@ -17,19 +17,14 @@ from monitor.errors import ExplainError
 from monitor.explain import Explained, Floats
 from monitor.explain.batch import Batch, Coding, part, rows_of
 from monitor.explain.models import Fast, Model
+from monitor.explain.outside import SEED, Step, Values, kernel, sampled
 from monitor.explain.settings import Settings
 
-SEED = 0
 TOLERANCE = 1e-3  # of the spread of the scores: single-precision sums over a thousand trees stay within it
-EVALUATIONS = 500  # of the model for a row and background row, as shap's own default
 EXACT_AUTO, EXACT_MOST = 8, 12  # features of which all subsets are gone through: by itself, if asked for
-CELLS = 4_000_000  # values handed to the model at once
 TRIAL = 32  # rows that tell the pace of an explainer from inside
 FIRST_SHARE = 0.25  # of the time its first step may take
 STEP_S = 1.0  # aimed at between two looks at the clock
-
-Step = Callable[[int, int], "Values"]
-Values = tuple[Floats, Floats, Floats]  # [n, labels, inputs], base [n, labels], scores [n, labels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +156,8 @@ class Explaining:
                 return scores[:, 0] if scores.shape[1] == 1 else scores
 
             if name == "kernel":
-                return _kernel(predict, background, rows)
-            return _sampled(predict, background, rows, exact=name == "exact")
+                return kernel(predict, background, rows)
+            return sampled(predict, background, rows, exact=name == "exact")
 
         return Chosen(name, self.model.units, 1, begin)
 
@@ -255,42 +250,3 @@ def check_sums(found: Values, name: str) -> None:
 
 def _by_parts(explain: Callable[[Batch], Values]) -> Callable[[Batch], Step]:
     return lambda batch: lambda start, stop: explain(part(batch, start, stop))
-
-
-def _sampled(predict: Callable[[Floats], Floats], background: Floats, rows: Floats, *, exact: bool) -> Step:
-    """Explain over all subsets of the features, or over random orders of them, forwards and backwards."""
-    import shap
-
-    masker = shap.maskers.Independent(background, max_samples=len(background))
-    width = rows.shape[1]
-    options: dict[str, Any] = {"batch_size": max(1, CELLS // (len(background) * width)), "silent": True}
-    if exact:
-        explainer = shap.ExactExplainer(predict, masker)
-        options["max_evals"] = 2**width
-    else:
-        explainer = shap.PermutationExplainer(predict, masker, seed=SEED)
-        options["max_evals"] = max(EVALUATIONS, 2 * width + 1)
-
-    def explain(start: int, stop: int) -> Values:
-        found = explainer(rows[start:stop], **options)
-        scores = predict(rows[start:stop]).reshape(stop - start, -1)
-        base = np.broadcast_to(np.asarray(found.base_values).reshape(len(scores), -1), scores.shape)
-        values = found.values if found.values.ndim == 3 else found.values[:, :, None]
-        return values.transpose(0, 2, 1), base, scores
-
-    return explain
-
-
-def _kernel(predict: Callable[[Floats], Floats], background: Floats, rows: Floats) -> Step:
-    import shap
-
-    explainer = shap.KernelExplainer(predict, background)
-
-    def explain(start: int, stop: int) -> Values:
-        values = np.asarray(explainer.shap_values(rows[start:stop], silent=True))
-        values = values if values.ndim == 3 else values[:, :, None]
-        scores = predict(rows[start:stop]).reshape(stop - start, -1)
-        base = np.broadcast_to(np.atleast_1d(explainer.expected_value), scores.shape)
-        return values.transpose(0, 2, 1), base, scores
-
-    return explain
