@@ -82,6 +82,7 @@ def realised(name: str, truth: np.ndarray, chosen: np.ndarray, scores: np.ndarra
     return float(REALISED[name](truth, chosen))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [300, 2000])
 def test_the_realised_value_lies_in_the_interval_of_95_of_100_windows(rows: int) -> None:
     rng, windows = np.random.default_rng(rows), 600

@@ -245,7 +245,7 @@ RECORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(RECORDS, max_size=25), st.data())
 def test_however_a_log_is_cut_into_batches_the_same_is_stored_and_the_books_add_up(
     records: list[bytes | None], data: st.DataObject

@@ -131,6 +131,7 @@ def test_a_model_may_gain_features_but_not_another_kind_of_label(tmp_path: Path)
         core.store.register(replace(SMALL, task="regression"))
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_whole_batches_only(tmp_path: Path) -> None:
     path, script = tmp_path / "m.duckdb", tmp_path / "lander.py"
     script.write_text(

@@ -46,7 +46,10 @@ def client(explainer: Additive) -> Iterator[httpx.Client]:
     core.events(300)
     core.land({PREDICTIONS: [prediction("a/b ?é", 1, version="7", features={"age": 0.5, "plan": "tin"})]})
     core.turn(END_US)
-    with serving(Backend(core)) as server, httpx.Client(base_url=server.url, trust_env=False) as one:
+    with (
+        serving(Backend(core)) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=30) as one,
+    ):
         yield one
 
 
@@ -135,7 +138,7 @@ def test_an_event_s_own_attributions_need_no_model() -> None:
         {"feature": "age", "value": 41.0, "attribution": 0.25},
     ]
     with serving(backend) as server:
-        answer = httpx.get(f"{server.url}{MODEL}/events/e1/explanation", trust_env=False)
+        answer = httpx.get(f"{server.url}{MODEL}/events/e1/explanation", trust_env=False, timeout=30)
     assert answer.status_code == 404 and "carries no attributions" in answer.json()["error"]
 
 
@@ -146,12 +149,12 @@ def test_of_several_classes_each_is_listed_and_drawn() -> None:
     with serving(backend) as server:
         for group, status in (("a", 200), ("b", 200), ("c", 404)):
             url = f"{server.url}{MODEL}/explanations/beeswarm.svg?group={group}"
-            assert httpx.get(url, trust_env=False).status_code == status
+            assert httpx.get(url, trust_env=False, timeout=30).status_code == status
 
 
 def test_a_model_whose_explanations_are_off_has_none() -> None:
     core = InProcess(SMALL, has_feedback=False)
     core.land({PREDICTIONS: [prediction("e0", 1)]})
     with serving(Backend(core)) as server:
-        answer = httpx.get(f"{server.url}{MODEL}/events/e0/explanation", trust_env=False)
+        answer = httpx.get(f"{server.url}{MODEL}/events/e0/explanation", trust_env=False, timeout=30)
     assert answer.status_code == 404 and "checks.explain is off" in answer.json()["error"]

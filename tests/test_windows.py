@@ -111,7 +111,7 @@ def reference_file(tmp_path_factory: pytest.TempPathFactory) -> ReferenceFile:
     return ReferenceFile(path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.lists(SOME_PREDICTIONS, min_size=1, max_size=12),
     st.lists(SOME_LABELS, max_size=10),

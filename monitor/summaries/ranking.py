@@ -63,7 +63,7 @@ class Gains:
 def names(ks: Sequence[int]) -> list[str]:
     """Return the names of the statistics kept as moments, in a fixed order.
 
-    >>> names([5])
+    >>> names([5])  # doctest: +NORMALIZE_WHITESPACE
     ['mrr', 'ndcg@5', 'map@5', 'recall@5', 'baseline_mrr', 'baseline_ndcg@5', 'baseline_map@5',
     'baseline_recall@5']
     """
