@@ -166,7 +166,10 @@ def _numeric(
     distance = stats.wasserstein_distance(before, now) / before.std()
     same = few and np.isin(now, before).all()
     # exact at cut points, straight lines between them: coarse ones where they are few
-    yield "wasserstein", Expected(distance, SUMS if same else 2e-2 if few else max(2e-3, distance / 100))
+    yield (
+        "wasserstein",
+        Expected(distance, SUMS if same else 2e-2 if few else max(2.0 / points, distance / 100)),
+    )
     outside = (now < before.min()) | (now > before.max())
     yield "out_of_range_ratio", Expected(float(outside.mean()), n=len(now))
     yield "missing_ratio", Expected(1 - len(now) / n if len(now) < n else 0.0, n=n)
