@@ -383,6 +383,8 @@ def model() -> dict[str, Any]:
                 ],
             ),
             ("Labels and alerts", _labels()),
+            ("Explanations", _explanations()),
+            ("Segments and ranking", _slices()),
             ("Retraining", _retraining()),
             (
                 "Data quality",
@@ -468,6 +470,32 @@ def _labels() -> list[Panel]:
                 (f"model_monitor_alert_threshold{MODEL}", "bound is"), width=8),
         listing("Silenced while not ok", "They notify nobody.",
                 (f"model_monitor_alert_silenced{MODEL} == 1", "silenced"), width=8),
+    ]  # fmt: skip
+
+
+def _explanations() -> list[Panel]:
+    return [
+        chart("What the model leans on", "Share of the attributions, the ten largest.",
+              (f"topk(10, model_monitor_attribution_share{OF})", "{{feature}} {{group}}"), unit="percentunit",
+              limits=("attribution_share",)),
+        chart("Attribution drift", "By order (NDCG, 1 is the same) and by size (distance, 0 is the same).",
+              (f"model_monitor_attribution_ndcg{OF}", "NDCG {{group}}"),
+              (f"model_monitor_attribution_distance{OF}", "distance {{group}}"),
+              limits=("attribution_ndcg", "attribution_distance")),
+        chart("Resting on what drifted", "Share of the attributions that drifted features hold.",
+              (f"model_monitor_drifted_attribution_share{OF}", "share {{group}}"), unit="percentunit",
+              limits=("drifted_attribution_share",)),
+    ]  # fmt: skip
+
+
+def _slices() -> list[Panel]:
+    worst = '{{__name__=~"model_monitor_{}_worst_segment",model="$model",version="$version"}}'
+    return [
+        chart("Worst segments", "Of each metric the segment that does worst, where segments are configured.",
+              (worst.format("(accuracy|mae|rmse|drifted_share)"), "{{__name__}} {{segment}}"), width=12),
+        chart("Ranking", "NDCG of lists, and reciprocal rank of the first relevant item.",
+              (f"model_monitor_ndcg_at_10{OF}", "NDCG@10"), (f"model_monitor_mrr{OF}", "MRR"),
+              (f"model_monitor_catalogue_coverage{OF}", "catalogue coverage"), width=12),
     ]  # fmt: skip
 
 

@@ -79,6 +79,8 @@ def backend() -> MemoryBackend:
     everything = tuple(
         result(name, 0.5, lower=0.25, upper=0.75, feature="all") for name in sorted(metric_names())
     )
+    worst = {"worst_segment": {"segment": "plan=gold", "value": 0.4, "n": 500, "of": 3}}
+    by_segment = result("accuracy", 0.5, feature="sliced", detail=worst)
     limits = tuple(
         ThresholdView("credit", f"limit-{name}", name, "above", 0.9) for name in sorted(metric_names())
     )
@@ -86,7 +88,7 @@ def backend() -> MemoryBackend:
     backend = MemoryBackend(
         replace(
             SNAPSHOT,
-            results=RESULTS + everything,
+            results=(*RESULTS, *everything, by_segment),
             thresholds=SNAPSHOT.thresholds + limits,
             alerts=(*SNAPSHOT.alerts, silenced),
             retrains=(RetrainView("credit", 1, 1, SNAPSHOT.taken_us, "4", {"accuracy": 0.02}),),
