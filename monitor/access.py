@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 
@@ -21,6 +22,7 @@ from monitor.errors import ConfigError, StoreError
 from monitor.reference.data import Reference
 from monitor.reference.period import Fixed, Period, Rolling
 from monitor.remote import ask_daemon
+from monitor.report.page import report as report_of
 from monitor.retraining import retrain_history
 from monitor.store.landing import land
 from monitor.store.outbox import listed as outbox_listed
@@ -139,6 +141,19 @@ def retraining(the_plan: Plan, *, model: str | None, limit: int) -> Mapping[str,
         wanted = {"limit": str(limit)} | ({"model": model} if model else {})
         found: Mapping[str, Any] = ask_daemon(the_plan.config, "/api/v1/retraining", wanted, error)
         return found
+
+
+def report(the_plan: Plan, model: str, *, start_us: int | None) -> str:
+    """Return the report of a window as HTML, from the daemon when it runs."""
+    try:
+        with opened(the_plan.config) as (store, cursor):
+            one = next(m for m in monitored(the_plan, store) if m.spec.name == model)
+            return report_of(cursor, one, start_us, now_us=time.time_ns() // 1000)
+    except StoreError as error:
+        if "in use" not in str(error):
+            raise
+        wanted = {} if start_us is None else {"window": to_rfc3339(start_us)}
+        return str(ask_daemon(the_plan.config, f"/reports/{quote(model, safe='')}", wanted, error))
 
 
 def retry_messages(config: Config, *, id: str | None, action: str | None) -> int:

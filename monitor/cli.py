@@ -184,6 +184,24 @@ def retraining(
 
 
 @app.command()
+def report(
+    config: ConfigOption,
+    model: Annotated[str, typer.Option("--model", help="The model.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Write the report here, as HTML.")],
+    window: Annotated[
+        str | None, typer.Option(help="Start of the window; by default the newest with all its labels.")
+    ] = None,
+) -> None:
+    """Write one window's report as a single HTML file; asks the daemon when it holds the store."""
+    from monitor.access import report as report_of
+
+    the_plan = _plan(config)
+    _known_model(the_plan.config, model)
+    output.write_text(report_of(the_plan, model, start_us=_moment(window)), encoding="utf-8")
+    typer.echo(f"{output}: written")
+
+
+@app.command()
 def reference(config: ConfigOption, model: ModelOption = None) -> None:
     """Build the reference profiles of files and describe them; of the stream, those that the store has."""
     the_plan = _plan(config)

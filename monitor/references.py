@@ -87,6 +87,18 @@ def remembered(
     return reference
 
 
+def kept_reference(
+    cursor: Cursor, spec: ModelSpec, origin: Origin | None, window: Window, *, sample: int
+) -> Reference | None:
+    """Return what a window of all versions is compared with, as it is stored; nothing is built or written."""
+    period = origin if origin is None or isinstance(origin, Reference) else origin.of(window)
+    if not isinstance(period, Period):
+        return period if isinstance(period, Reference) else None
+    key = (spec.name, ALL_VERSIONS, period.start_us, period.end_us, period.labels_us)
+    stored = read_period(cursor, key, f"{shape(spec)}/{sample}")
+    return Reference.from_json(stored.text) if stored is not None and stored.id else None
+
+
 class References:
     """What each window of one model is compared with.
 

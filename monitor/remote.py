@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.config import Config
-from monitor.errors import StoreError
+from monitor.errors import NotThereError, StoreError
 
 LOGIN = "MODEL_MONITOR_LOGIN"  # environment: user:password, where server.basic_auth_users asks for one
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -17,7 +17,7 @@ _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 def ask_daemon(
     config: Config, path: str, parameters: Mapping[str, str], reason: StoreError, *, method: str = "GET"
 ) -> Any:
-    """Return the daemon's answer.
+    """Return the daemon's answer: what its JSON holds, or the text of a page.
 
     Raises
     ------
@@ -36,10 +36,12 @@ def ask_daemon(
             timeout=10.0, trust_env=False, verify=_trust(config), auth=(user, password) if user else None
         ) as client:
             answer = client.request(method, url, params=dict(parameters))
+        if answer.status_code == 404:
+            raise NotThereError(answer.json()["error"])
         if answer.status_code == 401:
             raise StoreError(f"{reason}; the daemon at {url} asks for a login: set {LOGIN}=user:password")
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if "json" in answer.headers.get("content-type", "") else answer.text
     except (httpx.HTTPError, ValueError) as error:
         raise StoreError(f"{reason}; and the daemon does not answer at {url}: {error}") from None
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from monitor.cycle import Monitored
 from monitor.errors import NotThereError
 from monitor.explaining_event import explain_event
+from monitor.report.page import report
 from monitor.retraining import retrain_history
 from monitor.store import outbox
 from monitor.store.explained import ExplainedRows, read_explained
@@ -88,6 +89,11 @@ class StoreBackend:
         """See :meth:`monitor.web.backend.Backend.explain_event`."""
         one = self._monitored(model)
         return self._with_cursor(lambda c: explain_event(c, one.spec, one.model, one.explainer, event_id))
+
+    def report(self, model: str, start_us: int | None) -> str:
+        """See :meth:`monitor.web.backend.Backend.report`."""
+        one, now_us = self._monitored(model), self.clock.now_us()
+        return self._with_cursor(lambda c: report(c, one, start_us, now_us=now_us))
 
     def _with_cursor(self, ask: Callable[[Cursor], T]) -> T:
         cursor = self.store.cursor()

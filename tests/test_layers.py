@@ -23,6 +23,7 @@ LAYERS = (
     {"worker"},
     {"view"},
     {"web"},
+    {"report"},
     {"pictures"},
     {"ingest"},
     {"build"},

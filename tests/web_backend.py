@@ -114,6 +114,11 @@ class MemoryBackend:
     def explain_event(self, model: str, event_id: str) -> dict[str, Any]:
         raise NotThereError(f"no event {event_id!r} of model {model!r} is stored")
 
+    def report(self, model: str, start_us: int | None) -> str:
+        if model != "credit":
+            raise NotThereError(f"no model {model!r}; there are credit")
+        return f"<!doctype html><title>{model} {start_us}</title>"
+
     def retraining(self, model: str | None, limit: int) -> dict[str, object]:
         return {"requests": [], "verdicts": [{"model": model, "outcome": "calm"}][:limit]}
 

@@ -221,7 +221,7 @@ class Compared:
         reference, entry = self.of(version), find(metric)
         if reference is None or not (entry.needs_reference or outcome.n_reference):
             return outcome.detail
-        return {**outcome.detail, "reference": reference.id}
+        return {"reference": reference.id, **outcome.detail}  # a metric may say the reference's own value
 
 
 _SUMMARIES = (NumericSummary, CategoricalSummary, Confusion, Calibrator, ErrorModel, AttributionSummary)

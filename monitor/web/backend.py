@@ -97,6 +97,15 @@ class Backend(Protocol):
             When the model cannot explain it, now or at all.
         """
 
+    def report(self, model: str, start_us: int | None) -> str:
+        """Return the report of the window that starts then, by default of the newest with all its labels.
+
+        Raises
+        ------
+        NotThereError
+            When there is no such model, or no such window has been evaluated.
+        """
+
     def quarantine(self, limit: int) -> Sequence[QuarantineView]:
         """Return the newest refused records, newest first."""
 

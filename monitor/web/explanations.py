@@ -1,4 +1,4 @@
-"""The API's explanations: pictures of a window, and one prediction by itself."""
+"""What is drawn on demand: reports, pictures of explanations, and one prediction by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from monitor import pictures
@@ -32,6 +32,10 @@ SAFE = {  # an SVG opened by itself is a page; this one may do nothing
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
+REPORT = SAFE | {
+    "content-security-policy": SAFE["content-security-policy"] + "; base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
 MAX_WAITING = 4  # requests for one prediction; the model answers them one after the other
 T = TypeVar("T")
 Query = Callable[[Callable[[], T]], Awaitable[T]]
@@ -48,9 +52,15 @@ class Explanations:
     def routes(self) -> list[Route]:
         base = "/api/v1/models/{model}"
         return [
+            Route("/reports/{model}", self.report, methods=["GET"]),
             Route(f"{base}/explanations/{{picture}}", self.picture, methods=["GET"]),
             Route(f"{base}/events/{{event_id:path}}/explanation", self.event, methods=["GET"]),
         ]
+
+    async def report(self, request: Request) -> Response:
+        start_us = window_start(known(request.query_params, ("window",)))
+        ask = partial(self.backend.report, request.path_params["model"], start_us)
+        return HTMLResponse(await self._query(partial(_answered, ask)), headers=REPORT)
 
     async def picture(self, request: Request) -> Response:
         kind, _, format = request.path_params["picture"].partition(".")
