@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from markupsafe import Markup
+
 from monitor.cycle import Monitored
 from monitor.errors import NotThereError
 from monitor.explaining_event import explain_event
+from monitor.report.board import Board, board, distribution
+from monitor.report.material import Standing
 from monitor.report.page import report
 from monitor.retraining import retrain_history
 from monitor.store import outbox
@@ -18,7 +22,7 @@ from monitor.store.store import Cursor, Store
 from monitor.time import Clock
 from monitor.types import Result, Window
 from monitor.web.backend import ResultsQuery
-from monitor.web.snapshot import QuarantineView
+from monitor.web.snapshot import QuarantineView, Snapshot
 
 T = TypeVar("T")
 _COLUMNS = {
@@ -32,6 +36,11 @@ class StoreBackend:
 
     store: Store
     clock: Clock
+    _board: tuple[Sequence[Result], Board] | None = None  # of the results it was read beside
+
+    def snapshot(self) -> Snapshot:
+        """Return the newest committed snapshot."""
+        raise NotImplementedError
 
     @property
     def models(self) -> Sequence[Monitored]:
@@ -89,6 +98,18 @@ class StoreBackend:
         """See :meth:`monitor.web.backend.Backend.explain_event`."""
         one = self._monitored(model)
         return self._with_cursor(lambda c: explain_event(c, one.spec, one.model, one.explainer, event_id))
+
+    def board(self) -> Board:
+        """See :meth:`monitor.web.backend.Backend.board`."""
+        results, kept = self.snapshot().results, self._board
+        if kept is None or kept[0] is not results:
+            kept = self._board = results, self._with_cursor(lambda c: board(c, self.models))
+        return kept[1]
+
+    def distribution(self, model: str, feature: str) -> tuple[Standing, Markup]:
+        """See :meth:`monitor.web.backend.Backend.distribution`."""
+        one = self._monitored(model)
+        return self._with_cursor(lambda c: distribution(c, one, feature))
 
     def report(self, model: str, start_us: int | None) -> str:
         """See :meth:`monitor.web.backend.Backend.report`."""

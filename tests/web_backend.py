@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from markupsafe import Markup
+
 from monitor.errors import NotThereError
+from monitor.report.board import Board
+from monitor.report.charts import overlay
+from monitor.report.material import Standing
 from monitor.store.explained import ExplainedRows
 from monitor.time import HOUR_US, from_rfc3339
 from monitor.types import Result, Window
@@ -113,6 +119,25 @@ class MemoryBackend:
 
     def explain_event(self, model: str, event_id: str) -> dict[str, Any]:
         raise NotThereError(f"no event {event_id!r} of model {model!r} is stored")
+
+    def board(self) -> Board:
+        series: dict[Any, list[Result]] = {}
+        for one in sorted(self.history, key=lambda r: r.window):
+            series.setdefault(one.series, []).append(one)
+        change = {
+            "kind": "alert", "at": "2026-11-22T10:05:30Z", "model": "credit", "alert": "income-drift",
+            "feature": "income", "attribute": None, "group": None, "before": "ok", "after": "firing",
+            "value": 0.31, "bound": 0.2, "silenced": False,
+        }  # fmt: skip
+        request = {"model": "credit", "at_us": END, "alerts": ["income-drift"], "answered_by": None}
+        standing = {"credit": Standing(WINDOW, 2, True, 0.98)}
+        return Board(series, standing, [change], [("not_json", 3)], [request])
+
+    def distribution(self, model: str, feature: str) -> tuple[Standing, Markup]:
+        if feature != "income":
+            raise NotThereError(f"no distribution of {feature!r} beside a reference; there are income")
+        chart = overlay(["low", "high"], np.array([3, 1]), np.array([1, 3]), "distribution of income")
+        return self.board().standings["credit"], chart
 
     def report(self, model: str, start_us: int | None) -> str:
         if model != "credit":

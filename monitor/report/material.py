@@ -79,7 +79,7 @@ def gather(cursor: Cursor, monitored: Monitored, start_us: int | None) -> Materi
     NotThereError
         When no such window has been evaluated.
     """
-    standing = _standing(cursor, monitored, start_us)
+    standing = standing_of(cursor, monitored, start_us)
     window = standing.window
     results = read_results(
         cursor, "model = ? AND start_us = ? AND end_us = ?",
@@ -120,10 +120,7 @@ def history(cursor: Cursor, monitored: Monitored, window: Window) -> dict[Series
         "SELECT min(start_us) FROM (SELECT start_us FROM windows WHERE model = ? AND start_us <= ?"
         f" ORDER BY start_us DESC LIMIT {HISTORY})"
     )
-    where = (
-        "model = ? AND start_us <= ? AND version = '*' AND segment IS NULL AND \"group\" IS NULL"
-        f" AND start_us >= ({first})"
-    )
+    where = f"model = ? AND start_us <= ? AND version = '*' AND segment IS NULL AND start_us >= ({first})"
     values = [monitored.model, window.start_us] * 2
     found: dict[SeriesKey, list[Result]] = {}
     for one in read_results(cursor, where, values, tail="ORDER BY start_us"):
@@ -131,11 +128,21 @@ def history(cursor: Cursor, monitored: Monitored, window: Window) -> dict[Series
     return found
 
 
-def _standing(cursor: Cursor, monitored: Monitored, start_us: int | None) -> Standing:
+def standing_of(
+    cursor: Cursor, monitored: Monitored, start_us: int | None, *, newest: bool = False
+) -> Standing:
+    """Return how far the window is that starts then; by default the newest, first of those with all labels.
+
+    Raises
+    ------
+    NotThereError
+        When there is none.
+    """
+    order = "start_us DESC" if newest else "labels_complete DESC, start_us DESC"
     rows = cursor.execute(
         "SELECT start_us, end_us, revision, labels_complete, coverage FROM windows"
         " WHERE model = ? AND start_us = coalesce(?, start_us)"
-        " ORDER BY labels_complete DESC, start_us DESC LIMIT 1",
+        f" ORDER BY {order} LIMIT 1",
         [monitored.model, start_us],
     ).fetchall()
     if not rows:

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 import monitor
+from monitor.errors import NotThereError
 from monitor.web import page
 from monitor.web.backend import Backend
 from monitor.web.explanations import Explanations
@@ -143,10 +144,20 @@ class Web:
         return Json(_status(self.backend))
 
     async def page(self, request: Request) -> Response:
-        nonce = page.new_nonce()
-        snapshot, health = self.backend.snapshot(), self.backend.health()
-        text = await self._query(partial(page.render, snapshot, health, nonce=nonce))
+        nonce, given = page.new_nonce(), known(request.query_params, ("model", "feature"))
+        text = await self._query(partial(self._page, nonce, given))
         return HTMLResponse(text, headers=page.security_headers(nonce))
+
+    def _page(self, nonce: str, given: Mapping[str, str]) -> str:
+        snapshot, chosen = self.backend.snapshot(), None
+        if "feature" in given:
+            names = [one.name for one in snapshot.models]
+            model, feature = given.get("model", names[0] if names else ""), given["feature"]
+            try:
+                chosen = (model, feature, *self.backend.distribution(model, feature))
+            except NotThereError as error:
+                raise HTTPException(404, str(error)) from error
+        return page.render(snapshot, self.backend.health(), self.backend.board(), nonce=nonce, chosen=chosen)
 
     def routes(self) -> list[Route]:
         get: dict[str, Callable[[Request], Awaitable[Response]]] = {

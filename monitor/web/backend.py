@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from markupsafe import Markup
+
+from monitor.report.board import Board
+from monitor.report.material import Standing
 from monitor.store.explained import ExplainedRows
 from monitor.types import Result, Window
 from monitor.web.snapshot import QuarantineView, Snapshot
@@ -95,6 +99,18 @@ class Backend(Protocol):
             When there is no such model or event, or the event carries no attributions.
         ExplainError
             When the model cannot explain it, now or at all.
+        """
+
+    def board(self) -> Board:
+        """Return the recent history that the status page shows; read anew only when results have changed."""
+
+    def distribution(self, model: str, feature: str) -> tuple[Standing, Markup]:
+        """Return a chart of one column of the model's newest window beside its reference.
+
+        Raises
+        ------
+        NotThereError
+            When there is no such model or column, or nothing to compare with.
         """
 
     def report(self, model: str, start_us: int | None) -> str:

@@ -1,7 +1,7 @@
 """The status page: one self-contained HTML document for people, made from a snapshot.
 
 The view is grouped by what the registry says a metric is about; the numbers are complete without
-JavaScript, the small charts are drawn from ``/api/v1/series``.
+script, charts included: the page's own script does nothing but load it again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode
+
+from markupsafe import Markup
 
 import monitor
 from monitor.metrics import TARGETS
+from monitor.report import charts
+from monitor.report.board import Board
+from monitor.report.material import Standing
 from monitor.time import to_rfc3339
 from monitor.types import ALL_VERSIONS, Result
 from monitor.web.backend import Health
@@ -23,6 +27,7 @@ from monitor.web.names import help_text, place
 from monitor.web.snapshot import AlertView, ModelView, Snapshot
 
 MAX_ROWS = 40
+MOST_SHARES = 12
 PHASES = {"firing": 0, "pending": 1, "ok": 2}
 FIRST = (
     "psi",
@@ -49,7 +54,7 @@ class Cell:
     state: str
     note: str
     phase: str
-    query: str
+    trend: Markup
     bound: float | None
 
 
@@ -73,10 +78,18 @@ class ModelPage:
     groups: Table
     elsewhere: int
     states: list[tuple[str, int]]
+    shares: Markup
 
 
-def render(snapshot: Snapshot, health: Health, *, nonce: str) -> str:
-    """Return the page."""
+def render(
+    snapshot: Snapshot,
+    health: Health,
+    board: Board,
+    *,
+    nonce: str,
+    chosen: tuple[str, str, Standing, Markup] | None = None,
+) -> str:
+    """Return the page; ``chosen`` is a model, a feature of it, and the chart of its distribution."""
     alerts = sorted(snapshot.alerts, key=lambda a: (PHASES[a.phase], a.model, a.alert, _about(a)))
     phases = {_series(a): a for a in reversed(alerts)}
     firing = sum(a.phase == "firing" for a in alerts)
@@ -90,7 +103,9 @@ def render(snapshot: Snapshot, health: Health, *, nonce: str) -> str:
             verdict=_verdict(health, firing, sum(a.phase == "pending" for a in alerts)),
             loud=[a for a in alerts if a.phase != "ok" or a.no_data],
             quiet=[a for a in alerts if a.phase == "ok" and not a.no_data],
-            models=[_model_page(m, snapshot.results, phases) for m in snapshot.models],
+            models=[_model_page(m, snapshot.results, phases, board) for m in snapshot.models],
+            board=board,
+            chosen=chosen,
         )
     )
 
@@ -103,7 +118,7 @@ def new_nonce() -> str:
 def security_headers(nonce: str) -> dict[str, str]:
     """Return headers that let the page run its own style and script, and nothing from elsewhere."""
     policy = (
-        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; "
+        f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return {
@@ -124,7 +139,9 @@ def _verdict(health: Health, firing: int, pending: int) -> tuple[str, str]:
     return ("warn", f"{pending} pending") if pending else ("good", "all quiet")
 
 
-def _model_page(model: ModelView, results: Iterable[Result], alerts: dict[SeriesKey, AlertView]) -> ModelPage:
+def _model_page(
+    model: ModelView, results: Iterable[Result], alerts: dict[SeriesKey, AlertView], board: Board
+) -> ModelPage:
     tiles: dict[str, list[Cell]] = {"performance": [], "quality": [], "drift": []}
     columns, gaps, groups = Table(), Table(), Table()
     elsewhere = 0
@@ -134,17 +151,28 @@ def _model_page(model: ModelView, results: Iterable[Result], alerts: dict[Series
         if result.version != ALL_VERSIONS or result.segment is not None:
             elsewhere += 1
         elif subject in TARGETS or result.feature is not None:
-            _put(columns, result.feature or f"({subject})", column, _cell(result, alerts))
+            _put(columns, result.feature or f"({subject})", column, _cell(result, alerts, board))
         elif result.group is not None:
-            _put(groups, f"{result.attribute} = {result.group}", column, _cell(result, alerts))
+            _put(groups, f"{result.attribute} = {result.group}", column, _cell(result, alerts, board))
         elif result.attribute is not None:
-            _put(gaps, result.attribute, column, _cell(result, alerts))
+            _put(gaps, result.attribute, column, _cell(result, alerts, board))
         else:
-            tiles.setdefault(check, []).append(_cell(result, alerts))
+            tiles.setdefault(check, []).append(_cell(result, alerts, board))
     _loudest_first(columns)
     counts = Counter[str](r.state for r in mine)
     states = sorted(counts.items(), key=lambda item: (item[0] != "ok", item[0]))
-    return ModelPage(model, tiles, columns, gaps, groups, elsewhere, states)
+    return ModelPage(model, tiles, columns, gaps, groups, elsewhere, states, _shares(mine))
+
+
+def _shares(results: Iterable[Result]) -> Markup:
+    """Draw the largest shares of attribution of a model with one output; empty where it is not explained."""
+    named = [r for r in results if r.metric == "attribution_share" and r.value is not None]
+    held = [r for r in named if r.version == ALL_VERSIONS and r.segment is None and r.group is None]
+    held = sorted(held, key=lambda r: -(r.value or 0.0))[:MOST_SHARES]
+    rows = [
+        charts.Bar(r.feature or "", r.value or 0.0, number(r.value or 0.0), r.lower, r.upper) for r in held
+    ]
+    return charts.bars(rows, "share of attribution of each feature") if rows else Markup("")
 
 
 def _put(table: Table, row: str, column: str, cell: Cell) -> None:
@@ -167,10 +195,10 @@ def _loudest_first(table: Table) -> None:
     table.rows = dict(ordered[:MAX_ROWS])
 
 
-def _cell(result: Result, alerts: dict[SeriesKey, AlertView]) -> Cell:
+def _cell(result: Result, alerts: dict[SeriesKey, AlertView], board: Board) -> Cell:
     alert = alerts.get(result.series)
-    names = ("model", "version", "metric", "feature", "attribute", "group")
-    asked = {name: value for name in names if (value := getattr(result, name)) is not None}
+    points = [charts.Point(r.value, r.lower, r.upper) for r in board.history.get(result.series, ())]
+    bound = alert.bound if alert else None
     window = f"{to_rfc3339(result.window.start_us)} to {to_rfc3339(result.window.end_us)}"
     reason = result.detail.get("reason") or result.detail.get("error")
     interval = ""
@@ -184,8 +212,8 @@ def _cell(result: Result, alerts: dict[SeriesKey, AlertView]) -> Cell:
         state=result.state.replace("_", " "),
         note=f"n = {result.n:,}; {window}" + (f"; {reason}" if reason else ""),
         phase=alert.phase if alert else "",
-        query=urlencode(asked | {"limit": 100}),
-        bound=alert.bound if alert else None,
+        trend=charts.sparkline(points, bound, f"{result.metric} over {len(points)} windows"),
+        bound=bound,
     )
 
 
