@@ -21,7 +21,6 @@ app = typer.Typer(
     name="model-monitor",
     help="Watches deployed ML models: Kafka in, Prometheus metrics and retrain webhooks out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -73,19 +72,23 @@ def check(
         typer.Option(min=1, help="Rows of a window; by default a twentieth of the reference."),
     ] = None,
 ) -> None:
-    """Validate the configuration, references and connections; exit 1 with every problem and its line.
+    """Validate the configuration, references, connections and first records; exit 1 with every problem.
 
+    Of files the first 1,000 records are tried: what would be refused is said, with the fields they have.
     When all is well, say of each alert how many false alarms to expect and the smallest drift it sees.
     """
     from monitor.checkup import outlooks, problems
     from monitor.logs import configure
+    from monitor.trial import Trial, try_files
 
     configure(logging.CRITICAL, json_lines=False)  # what is wrong is said once, in the problems
     try:
         found = problems(config)
+        tried = Trial((), ()) if found else try_files(_plan(config))
     except ConfigError as error:
-        found = list(error.problems)
-    for one in found:
+        found, tried = list(error.problems), Trial((), ())
+    found += tried.problems
+    for one in (*found, *(f"note: {remark}" for remark in tried.remarks)):
         typer.echo(one, err=True)
     if found:
         raise typer.Exit(1)

@@ -78,7 +78,7 @@ def replay(
         When there is no store to ask, or a running daemon holds it.
     """
     outcome = Replayed()
-    with _temporary_store(the_plan, folder, stored=stored) as store:
+    with temporary_store(the_plan, folder, stored=stored) as store:
         models = monitored(the_plan, store)
         for name in () if stored else sorted(the_plan.routes):
             _read_all(the_plan, store, name, outcome, progress)
@@ -94,7 +94,8 @@ def replay(
 
 
 @contextmanager
-def _temporary_store(the_plan: Plan, folder: Path | None, *, stored: bool) -> Iterator[Store]:
+def temporary_store(the_plan: Plan, folder: Path | None, *, stored: bool = False) -> Iterator[Store]:
+    """Open a store in a temporary folder of ``folder``, empty or a copy; it is deleted at the end."""
     settings = the_plan.config.store
     limits: dict[str, int] = {"memory_limit_bytes": settings.memory_limit, "threads": settings.threads}
     if stored and not settings.path.exists():

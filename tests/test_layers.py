@@ -15,7 +15,7 @@ LAYERS = (
     {"cli"},
     {"admin", "demo"},
     {"console"},
-    {"examples"},
+    {"examples", "trial"},
     {"backtest"},
     {"daemon", "replay", "access", "checkup", "logs"},
     {"systemd"},
