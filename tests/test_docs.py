@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,24 @@ def completed(part: dict[str, Any]) -> dict[str, Any]:
     whole["models"] = [base() | {"name": "other"} | one | own for one in whole.get("models", [base()])]
     for model in whole["models"]:
         model["predictions"].setdefault("source", "logs")
+        _with_alerts(model)
     named = {name for model in whole["models"] for name in _named(model)}
     stub = {"kind": "slack", "url": "https://hooks.slack.com/services/T/B/x"}
     whole["actions"] = {name: stub for name in named} | whole.get("actions", {})
     if not whole["actions"]:
         del whole["actions"]
     return whole
+
+
+def _with_alerts(model: dict[str, Any]) -> None:
+    """Add the alerts that a shown condition names and does not show."""
+    alerts = model.get("alerts", [])
+    alerts = alerts if isinstance(alerts, list) else [alerts]
+    known = {alert["name"] for alert in alerts if isinstance(alert, dict)}
+    wanted = set(re.findall(r"[\w-]+", json.dumps(model.get("retrain", {}).get("when", ""))))
+    missing = sorted(wanted - known - {"any", "all", "not"})
+    if missing:
+        model["alerts"] = [*alerts, *({"name": name, "metric": "psi", "above": 0.2} for name in missing)]
 
 
 def _named(model: dict[str, Any]) -> set[str]:
@@ -90,8 +103,8 @@ def test_every_configuration_that_is_shown_loads(page: Path, block: Block, tmp_p
         (tmp_path / name).write_text(SECRET)
     rows = {"age": [30, 40], "income": [1.5, 2.5], "plan": ["gold", "base"], "sex": ["f", "m"]}
     truth = {"prediction": [0, 1], "score": [0.2, 0.7], "label": [0, 1]}
-    for name in ("reference", "interactions", "items"):
-        pd.DataFrame(rows | truth).to_parquet(tmp_path / f"{name}.parquet")
+    for name in {"reference.parquet", *re.findall(r"[\w-]+\.parquet", block.text)}:
+        pd.DataFrame(rows | truth).to_parquet(tmp_path / name)
     environment = {
         "RETRAIN_SECRET": SECRET,
         "KAFKA_PASSWORD": "x",
