@@ -20,7 +20,7 @@ from monitor.errors import NotThereError
 from monitor.reference.profile import Reference
 from monitor.report import charts
 from monitor.report.material import gather
-from monitor.report.page import report
+from monitor.report.page import rendered, report
 from monitor.summaries.categorical import CategoricalSummary
 from monitor.summaries.numeric import NumericSummary, cuts_from
 from monitor.types import ChecksSpec
@@ -102,6 +102,12 @@ def test_a_report_holds_no_script_and_no_address_and_escapes_what_events_say(tex
     assert not re.search(r"url\(|@import", text)
     later = "provisional: awaiting labels"
     assert later not in text
+
+
+def test_a_report_says_why_labelled_predictions_could_not_be_counted(core: InProcess) -> None:
+    material = replace(gather(core.cursor, core.cycle.monitored, None), labelled=None, failed="Error: <no>")
+    text = rendered(material, [], now_us=START_US)
+    assert "could not be counted: Error: &lt;no&gt;" in text and "ROC curve of" not in text
 
 
 def test_the_roc_curve_is_that_of_scikit_learn() -> None:

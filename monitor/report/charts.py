@@ -133,7 +133,7 @@ def overlay(names: Sequence[str], reference: IntArray, current: IntArray, label:
         word = _text(0, 0, name, "start", chars=16)
         parts.append(f'<g transform="translate({middle:.2f} 170) rotate(35)">{word}</g>')
     parts.append('<line class="axis" x1="4" x2="444" y1="156.5" y2="156.5"/>')
-    return _svg("overlay", 510, 250, label, "".join(parts))
+    return _svg("overlay", 510, 236, label, "".join(parts))
 
 
 def curve(x: FloatArray, y: FloatArray, label: str, axes: tuple[str, str], *, dots: bool = False) -> Markup:

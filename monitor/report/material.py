@@ -17,7 +17,7 @@ from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.errors import NotThereError
 from monitor.lift import feature_pairs, task_data
 from monitor.metrics import ColumnPair, TaskData
-from monitor.metrics.registry import guarded
+from monitor.metrics.registry import Outcome, guarded
 from monitor.reference.data import LazyBaselines, Reference
 from monitor.references import kept_reference
 from monitor.rules.state import AlertState
@@ -50,7 +50,9 @@ class Material:
     results, history
         Of this window, all slices; of it and the windows before it, of all rows together, oldest first.
     pairs, labelled
-        Columns by name, beside the reference; labelled predictions, None where they cannot be lifted.
+        Columns by name, beside the reference; labelled predictions, None of a ranking model.
+    failed
+        Why the labelled predictions could not be counted, else empty.
     states, transitions
         Alert states as they are now, and what changed because of this window.
     """
@@ -62,6 +64,7 @@ class Material:
     reference: Reference | None
     pairs: Mapping[str, ColumnPair]
     labelled: TaskData | None
+    failed: str = ""
     states: Sequence[AlertState] = ()
     transitions: Sequence[Mapping[str, object]] = ()
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
@@ -95,6 +98,7 @@ def gather(cursor: Cursor, monitored: Monitored, start_us: int | None) -> Materi
     return Material(
         monitored, standing, results, history(cursor, monitored, window), reference, pairs,
         lifted if isinstance(lifted, TaskData) else None,
+        str(lifted.detail["error"]) if isinstance(lifted, Outcome) else "",
         list(stored_states(cursor, monitored).values()), _transitions(cursor, monitored, window),
         {} if isinstance(known, LazyBaselines) and not known.known else known,
     )  # fmt: skip

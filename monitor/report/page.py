@@ -55,6 +55,11 @@ def report(cursor: Cursor, monitored: Monitored, start_us: int | None, *, now_us
         if explained is not None
         for name in explained[1].outputs[:4]
     ]
+    return rendered(material, swarms, now_us=now_us)
+
+
+def rendered(material: Material, swarms: Sequence[tuple[str, str]], *, now_us: int) -> str:
+    """Return the page of what was gathered; ``swarms`` are pictures of rows by class, as data URLs."""
     ranking = _ranked(material)
     shown = [name for name in ranking if name in material.pairs][:SHOWN_COLUMNS]
     return str(
