@@ -14,9 +14,11 @@ from browser import Browser, browsing
 from in_process import FEEDBACK, PREDICTIONS, SMALL, InProcess, feedback, prediction
 from sklearn.metrics import roc_curve
 from streams import HOUR_US, START_US
+from test_reference_stream import DAY_US, core_of, events, land
 from web_backend import MemoryBackend, serving
 
 from monitor.errors import NotThereError
+from monitor.reference.period import Rolling
 from monitor.reference.profile import Reference
 from monitor.report import charts
 from monitor.report.material import gather
@@ -102,6 +104,17 @@ def test_a_report_holds_no_script_and_no_address_and_escapes_what_events_say(tex
     assert not re.search(r"url\(|@import", text)
     later = "provisional: awaiting labels"
     assert later not in text
+
+
+def test_a_report_compares_with_the_stored_reference_that_the_window_was_compared_with() -> None:
+    core = core_of({"*": Rolling(2 * DAY_US)})
+    land(core, events(4))
+    core.turn(START_US + 4 * DAY_US)
+    newest = core.answers[-1]
+    material = gather(core.cursor, core.cycle.monitored, newest.window.start_us)
+    named = {r.detail.get("reference") for r in newest.results if r.metric == "psi"}
+    assert material.reference is not None and named == {material.reference.id}
+    assert set(material.pairs) == {r.feature for r in newest.results if r.metric == "psi" and r.feature}
 
 
 def test_a_report_says_why_labelled_predictions_could_not_be_counted(core: InProcess) -> None:
