@@ -23,13 +23,13 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configur
 Reason = Annotated[str | None, typer.Option(help="Only records refused for this reason.")]
 
 
-@quarantine.command("list")
+@quarantine.command("list", epilog="Example: model-monitor quarantine list -c credit.yaml --reason future")
 def quarantine_list(config: ConfigOption, reason: Reason = None, limit: int = 100) -> None:
     """List refused records, newest first."""
     print_rows(refused_records(load(config), reason=reason, limit=limit))
 
 
-@quarantine.command("show")
+@quarantine.command("show", epilog="Example: model-monitor quarantine show -c credit.yaml 17")
 def quarantine_show(config: ConfigOption, seq: int) -> None:
     """Print the stored part of one refused record as it came."""
     with opened(load(config)) as (_, cursor):
@@ -39,21 +39,21 @@ def quarantine_show(config: ConfigOption, seq: int) -> None:
     sys.stdout.buffer.write(found + b"\n")
 
 
-@quarantine.command("replay")
+@quarantine.command("replay", epilog="Example: model-monitor quarantine replay -c credit.yaml")
 def quarantine_replay(config: ConfigOption, reason: Reason = None) -> None:
     """Try refused records again, after a fix of the configuration (the daemon must be stopped)."""
     landed, refused, cut = retry_refused(plan(load(config)), reason=reason)
     typer.echo(f"{landed} landed, {refused} refused again, {cut} kept: their payload was cut when stored")
 
 
-@quarantine.command("purge")
+@quarantine.command("purge", epilog="Example: model-monitor quarantine purge -c credit.yaml --reason csv")
 def quarantine_purge(config: ConfigOption, reason: Reason = None) -> None:
     """Delete refused records (the daemon must be stopped); they stay counted."""
     with opened(load(config)) as (store, cursor):
         typer.echo(f"{purge(store, cursor, reason=reason)} deleted")
 
 
-@webhook.command("list")
+@webhook.command("list", epilog="Example: model-monitor webhook list -c credit.yaml --state dead")
 def webhook_list(
     config: ConfigOption,
     state: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(STATES)}.")] = None,
@@ -66,7 +66,7 @@ def webhook_list(
     print_rows(outbox_rows(load(config), state=state, limit=limit), format)
 
 
-@webhook.command("retry")
+@webhook.command("retry", epilog="Example: model-monitor webhook retry -c credit.yaml --action pipeline")
 def webhook_retry(
     config: ConfigOption,
     id: Annotated[str | None, typer.Option("--id", help="Only this message.")] = None,
@@ -76,7 +76,7 @@ def webhook_retry(
     typer.echo(f"{retry_messages(load(config), id=id, action=action)} due again")
 
 
-@webhook.command("test")
+@webhook.command("test", epilog="Example: model-monitor webhook test -c credit.yaml pipeline")
 def webhook_test(
     config: ConfigOption, action: Annotated[str, typer.Argument(help="Name of the action.")]
 ) -> None:

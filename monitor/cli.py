@@ -20,12 +20,13 @@ from monitor.errors import ConfigError, MonitorError
 app = typer.Typer(
     name="model-monitor",
     help="Watches deployed ML models: Kafka in, Prometheus metrics and retrain webhooks out.",
+    epilog="Start with: model-monitor demo. With tables or topics of your own: check, replay, then run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.add_typer(quarantine, name="quarantine")
-app.add_typer(webhook, name="webhook")
+app.add_typer(quarantine, name="quarantine", rich_help_panel="Operate")
+app.add_typer(webhook, name="webhook", rich_help_panel="Operate")
 
 Moment = Annotated[str | None, typer.Option(help="RFC 3339 moment or date, UTC unless it says otherwise.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Only this model.")]
@@ -54,7 +55,7 @@ def common(
     context.obj = (level, log_format)
 
 
-@app.command()
+@app.command(rich_help_panel="Watch", epilog="Example: model-monitor run -c credit.yaml")
 def run(context: typer.Context, config: ConfigOption) -> None:
     """Run the daemon."""
     from monitor.daemon import Daemon
@@ -64,7 +65,7 @@ def run(context: typer.Context, config: ConfigOption) -> None:
     Daemon(the_plan, lambda: _plan(config)).run()
 
 
-@app.command()
+@app.command(rich_help_panel="Prepare", epilog="Example: model-monitor check -c credit.yaml --rows 5000")
 def check(
     config: ConfigOption,
     rows: Annotated[
@@ -97,7 +98,10 @@ def check(
         typer.echo(one)
 
 
-@app.command()
+@app.command(
+    rich_help_panel="Prepare",
+    epilog="Example: model-monitor replay -c credit.yaml --from 2026-11-01 --alerts alerts.jsonl",
+)
 def replay(
     context: typer.Context,
     config: ConfigOption,
@@ -145,7 +149,10 @@ def replay(
         )
 
 
-@app.command()
+@app.command(
+    rich_help_panel="Look",
+    epilog="Example: model-monitor results -c credit.yaml --metric accuracy --format csv",
+)
 def results(
     config: ConfigOption,
     model: ModelOption = None,
@@ -162,7 +169,7 @@ def results(
     print_rows(rows, format)
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: model-monitor retraining -c credit.yaml --model credit")
 def retraining(
     config: ConfigOption,
     model: ModelOption = None,
@@ -186,7 +193,7 @@ def retraining(
     print_rows(verdicts)
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: model-monitor report -c credit.yaml --model credit")
 def report(
     config: ConfigOption,
     model: Annotated[str, typer.Option("--model", help="The model.")],
@@ -204,7 +211,7 @@ def report(
     typer.echo(f"{output}: written")
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: model-monitor reference -c credit.yaml")
 def reference(config: ConfigOption, model: ModelOption = None) -> None:
     """Build the reference profiles of files and describe them; of the stream, those that the store has."""
     the_plan = _plan(config)
@@ -214,7 +221,7 @@ def reference(config: ConfigOption, model: ModelOption = None) -> None:
     reference_tables(the_plan, model, stored_references(the_plan))
 
 
-@app.command()
+@app.command(rich_help_panel="Prepare", epilog="Example: model-monitor schema > monitor.schema.json")
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     from monitor.config import json_schema
@@ -222,7 +229,7 @@ def schema() -> None:
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
-@app.command()
+@app.command(rich_help_panel="Watch", epilog="Example: model-monitor demo --folder state/quickstart")
 def demo(
     folder: Annotated[
         Path | None, typer.Option(help="Keep the demonstration's files here (default: a temporary folder).")
