@@ -193,7 +193,10 @@ def retraining(
     print_rows(verdicts)
 
 
-@app.command(rich_help_panel="Look", epilog="Example: model-monitor report -c credit.yaml --model credit")
+@app.command(
+    rich_help_panel="Look",
+    epilog="Example: model-monitor report -c credit.yaml --model credit -o report.html",
+)
 def report(
     config: ConfigOption,
     model: Annotated[str, typer.Option("--model", help="The model.")],
