@@ -32,6 +32,8 @@ FILLED = {"$model": "employment", "$version": "*", "$segment": "^$", "$feature":
 FILLED |= {"$__rate_interval": "1m", "$__interval": "1m"}
 NOTHING_THERE = {  # pattern of a query -> why this model has no data for it
     r"model_monitor_(mae|rmse|mean_error|r2)\{": "it is no regression",
+    r"model_monitor_(mrr|ndcg_at_10|catalogue_coverage)\{": "it ranks nothing",
+    r"_worst_segment": "it has no segments",
     r"feature_(ks_statistic|ks_pvalue|wasserstein|out_of_range_ratio)\{": "schooling is categorical",
     r"model_monitor_estimated_accuracy": "checks.estimate is not on",
     r'alert_threshold\{[^}]*metric=~"(?![^"]*\b(psi|accuracy|equalized_odds_difference)\b)': "no alert",
