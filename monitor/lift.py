@@ -36,7 +36,7 @@ from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.error_model import ErrorModel
 from monitor.summaries.expected import PredictedScores
-from monitor.summaries.numeric import NumericSummary
+from monitor.summaries.numeric import NumericSummary, lift_pieces
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
 from monitor.types import Kind, Window
@@ -51,25 +51,16 @@ def feature_pairs(
     spec = query.spec
     faults = query.faults(part) if spec.checks.quality else {}
     columns, computed = number_columns(spec.features, reference)
-    lifted: dict[str, NumericSummary] = {}
-    for column, numbers, missing in query.numbers(list(columns), part, panes, computed):
-        add_numbers(lifted, columns[column], numbers, missing, reference)
+    pieces = ((columns[c], x, n) for c, x, n in query.numbers(list(columns), part, panes, computed))
+    lifted = lift_pieces(pieces, lambda shown: cuts_of(reference, shown))
     counted = query.categories(category_columns(spec.features), part)
     yield from pairs_of(query, reference, lifted, counted, faults)
 
 
-def add_numbers(
-    lifted: dict[str, NumericSummary],
-    shown: str,
-    numbers: FloatArray,
-    missing: int,
-    reference: Reference | None,
-) -> None:
-    """Merge a piece of a feature's numbers, on the cut points of its reference, into what is lifted of it."""
+def cuts_of(reference: Reference | None, shown: str) -> FloatArray:
+    """Return the cut points that the reference has frozen for a column; none where it has no numbers."""
     frozen = reference.columns.get(shown) if reference else None
-    cuts = frozen.cuts if isinstance(frozen, NumericSummary) else NOTHING
-    new = NumericSummary.lift(numbers, cuts=cuts, missing=missing)
-    lifted[shown] = lifted[shown].merge(new) if shown in lifted else new
+    return frozen.cuts if isinstance(frozen, NumericSummary) else NOTHING
 
 
 def category_columns(features: Mapping[str, Kind]) -> list[str]:

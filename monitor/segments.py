@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.segments import LABELLED, Segments
-from monitor.lift import add_numbers, categorical, category_columns, number_columns, pair, pairs_of
+from monitor.lift import categorical, category_columns, cuts_of, number_columns, pair, pairs_of
 from monitor.metrics import ColumnPair, Outcome, Target
 from monitor.reference.data import Column, Reference
 from monitor.summaries import FloatArray
-from monitor.summaries.numeric import NumericSummary
+from monitor.summaries.numeric import NumericSummary, lift_pieces
 from monitor.types import Window
 
 
@@ -109,8 +109,10 @@ def _features(
     query = segments.query
     columns, computed = number_columns(query.spec.features, reference)
     lifted: dict[str, dict[str, NumericSummary]] = {value: {} for value in segments.values}
-    for value, column, numbers, missing in segments.numbers(list(columns), panes, computed):
-        add_numbers(lifted[value], columns[column], numbers, missing, known[value])
+    found = segments.numbers(list(columns), panes, computed)
+    pieces = (((value, columns[c]), numbers, missing) for value, c, numbers, missing in found)
+    for (value, shown), summary in lift_pieces(pieces, lambda key: cuts_of(known[key[0]], key[1])).items():
+        lifted[value][shown] = summary
     counted = {column: segments.counts(column) for column in category_columns(query.spec.features)}
     faults = segments.faults() if query.spec.checks.quality else {}
     return {

@@ -29,7 +29,7 @@ class GroupErrors:
     @classmethod
     def lift(cls, errors: FloatArray, unlabelled: int = 0) -> GroupErrors:
         """Summarise errors (finite, in any order) and a number of rows without a label."""
-        error, absolute = (Moments.lift(np.sort(one) + 0.0) for one in (errors, np.abs(errors)))
+        error, absolute = (Moments.lift(one) for one in (errors, np.abs(errors)))
         return cls(error, absolute, unlabelled)
 
     def merge(self, other: GroupErrors) -> GroupErrors:

@@ -139,7 +139,7 @@ def _numeric(pieces: Iterator[tuple[FloatArray, int]], limit: int) -> NumericSum
     found = list(pieces)
     values = ordered(np.concatenate([values for values, _ in found])) if found else np.empty(0)
     missing = sum(missing for _, missing in found)
-    return NumericSummary.lift_ordered(values, cuts=cuts_from(values, limit), missing=missing)
+    return NumericSummary.lift(values, cuts=cuts_from(values, limit), missing=missing)
 
 
 def _categorical(query: WindowQuery, part: Slice, column: str) -> CategoricalSummary:

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from monitor.summaries import FloatArray, pack, unpack
+from monitor.summaries.exact import chunks, exact_total, scale_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,23 @@ class Moments:
         return cls()
 
     @classmethod
-    def lift(cls, ordered: FloatArray) -> Self:
-        """Return the moments of a *sorted* float64 array without NaN (so the rows' own order is gone).
+    def lift(cls, values: FloatArray) -> Self:
+        """Return the moments of a float64 array without NaN; the same to the bit in whatever order it is.
 
-        >>> Moments.lift(np.array([1.0, 2.0, 3.0]))
+        >>> Moments.lift(np.array([3.0, 1.0, 2.0]))
         Moments(n=3, mean=2.0, m2=2.0, minimum=1.0, maximum=3.0)
         """
-        n = len(ordered)
+        n = len(values)
         if n == 0:
             return cls()
-        low, high = float(ordered[0]), float(ordered[-1])
+        low, high = float(values.min()) + 0.0, float(values.max()) + 0.0
         if low == high:
             return cls(n, low, 0.0, low, high)
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean = float(ordered.sum()) / n
-            deviations = ordered - mean
-            m2 = float(np.square(deviations, out=deviations).sum())
-        return cls(n, mean, m2, low, high)
+        if math.isinf(low) or math.isinf(high):
+            return cls(n, low + high, math.inf, low, high)
+        scale = scale_for(max(-low, high))
+        mean = exact_total(chunks(values), scale) / (n << 32) / scale
+        return cls(n, mean, _squares(values, mean, max(high - mean, mean - low)), low, high)
 
     @property
     def variance(self) -> float:
@@ -98,3 +99,12 @@ class Moments:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         return cls.from_array(unpack("moments", data)[1]["moments"])
+
+
+def _squares(values: FloatArray, mean: float, farthest: float) -> float:
+    """Return the sum of squared deviations from the mean; infinite where the largest square is."""
+    with np.errstate(over="ignore"):
+        if math.isinf(largest := float(np.square(farthest))):
+            return math.inf
+    scale = scale_for(largest)
+    return exact_total((np.square(piece - mean) for piece in chunks(values)), scale) / (1 << 32) / scale

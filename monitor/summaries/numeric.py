@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Self, TypeVar
 
 import numpy as np
 
 from monitor.summaries import FloatArray, IntArray, pack, same_recipe, unpack
+from monitor.summaries.exact import LIMB, chunks, first_cuts, limbs, scale_for
 from monitor.summaries.moments import Moments
 
 CUT_LIMIT = 1024
+LIFTING_THREADS = 2
+LARGE_ROWS = 1 << 15  # below it handing a piece to a thread costs more than sorting it
+K = TypeVar("K", bound=Hashable)
 
 
 def ordered(values: FloatArray) -> FloatArray:
@@ -57,19 +65,6 @@ def count_cells(ordered_values: FloatArray, cuts: FloatArray) -> IntArray:
     return np.diff(bounds)
 
 
-def _interval_sums(ordered_values: FloatArray, cells: IntArray) -> FloatArray:
-    """Sum sorted values within each open interval (the even cells)."""
-    result = np.zeros(len(cells) // 2 + 1, dtype=np.float64)
-    held = np.flatnonzero(cells)
-    if len(held):
-        starts = (np.cumsum(cells) - cells)[held]
-        with np.errstate(over="ignore"):
-            sums = np.add.reduceat(ordered_values, starts)
-        between = held % 2 == 0
-        result[held[between] // 2] = sums[between]
-    return result
-
-
 @dataclass(frozen=True, eq=False)
 class NumericSummary:
     """A numeric column: counts on the reference's cut points, missing values and moments.
@@ -107,13 +102,10 @@ class NumericSummary:
         >>> NumericSummary.lift(np.array([2.0, 1.0]), cuts=np.array([1.0]), missing=3).n
         2
         """
-        return cls.lift_ordered(ordered(values), cuts=cuts, missing=missing)
-
-    @classmethod
-    def lift_ordered(cls, values: FloatArray, *, cuts: FloatArray, missing: int = 0) -> Self:
-        """Summarise what :func:`ordered` returned, for callers that need the sorted values themselves."""
-        cells = count_cells(values, cuts)
-        return cls(cuts, cells, int(missing), Moments.lift(values), _interval_sums(values, cells))
+        values = np.asarray(values, dtype=np.float64)
+        moments = Moments.lift(values)
+        cells, sums = _cells_and_sums(values, cuts, max(-moments.minimum, moments.maximum))
+        return cls(cuts, cells, int(missing), moments, sums)
 
     @property
     def n(self) -> int:
@@ -152,3 +144,46 @@ class NumericSummary:
         header, arrays = unpack("numeric", data)
         moments = Moments.from_array(arrays["moments"])
         return cls(arrays["cuts"], arrays["cells"], header["missing"], moments, arrays["sums"])
+
+
+def _cells_and_sums(values: FloatArray, cuts: FloatArray, largest: float) -> tuple[IntArray, FloatArray]:
+    """Return :func:`count_cells` of values in any order, and the sum of those in each open interval."""
+    width = 2 * len(cuts) + 1
+    cells, high_sums, low_sums = (np.zeros(width, dtype=np.int64) for _ in range(3))
+    if not len(values):
+        return cells, np.zeros(len(cuts) + 1)
+    scale, ends = scale_for(largest), np.append(cuts, np.inf)
+    for piece, at in zip(chunks(values), chunks(first_cuts(values, cuts)), strict=True):
+        cell = 2 * at + (ends[at] == piece)
+        high, low = limbs(piece, scale)
+        cells += np.bincount(cell, minlength=width)
+        high_sums += np.bincount(cell, high, width).astype(np.int64)
+        low_sums += np.bincount(cell, low, width).astype(np.int64)
+    with np.errstate(over="ignore"):
+        sums = (high_sums[::2] + low_sums[::2] / LIMB) / scale
+    return cells, sums
+
+
+def lift_pieces(
+    pieces: Iterable[tuple[K, FloatArray, int]], cuts: Callable[[K], FloatArray]
+) -> dict[K, NumericSummary]:
+    """Summarise pieces ``(key, finite values, missing)`` and merge those of one key, in their order.
+
+    Large ones in threads, as NumPy sorts without Python's lock, while the next are fetched.
+    """
+    lifted: dict[K, NumericSummary] = {}
+    waiting: deque[tuple[K, Callable[[], NumericSummary]]] = deque()
+
+    def merge(left: int) -> None:
+        while len(waiting) > left:
+            key, result = waiting.popleft()
+            lifted[key] = lifted[key].merge(result()) if key in lifted else result()
+
+    with ThreadPoolExecutor(LIFTING_THREADS, "lift") as pool:
+        for key, values, missing in pieces:
+            lift = partial(NumericSummary.lift, values, cuts=cuts(key), missing=missing)
+            large = len(values) >= LARGE_ROWS
+            waiting.append((key, pool.submit(lift).result if large else lift))
+            merge(LIFTING_THREADS if large else 0)
+        merge(0)
+    return lifted
