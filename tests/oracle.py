@@ -168,7 +168,7 @@ def _numeric(
     # exact at cut points, straight lines between them: coarse ones where they are few
     yield (
         "wasserstein",
-        Expected(distance, SUMS if same else 2e-2 if few else max(2.0 / points, distance / 100)),
+        Expected(distance, SUMS if same else 2e-2 if few else max(4.0 / points, distance / 50)),
     )
     outside = (now < before.min()) | (now > before.max())
     yield "out_of_range_ratio", Expected(float(outside.mean()), n=len(now))
