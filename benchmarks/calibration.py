@@ -144,7 +144,7 @@ def cases() -> list[Case]:
         return Result("m", "*", window, metric, "ok", 0.0, n_reference=10_000, detail={"bins": 10}, **more)
 
     def rule(metric: str, **more: object) -> AlertRule:
-        return AlertRule(name="a", metric=metric, min_samples=1, **more)  # type: ignore[arg-type]
+        return AlertRule(name="a", metric=metric, min_samples=1, **more)
 
     def case(name: str, rows: tuple[int, int], m: int, draw: Draw, about: Result, **more: object) -> Case:
         return Case(name, rule(about.metric, **more), about, draw, rows, m)

@@ -28,7 +28,7 @@ def risk(age: int, income: float, plan: str) -> float:
 
 def applications(seed: int = 7) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
     """Return the rows of ``scored.csv`` and ``outcomes.csv``, each in order of time."""
-    rng = random.Random(seed)  # noqa: S311  made-up data
+    rng = random.Random(seed)
     scored, outcomes = [], []
     for day in range(DAYS):
         for second in sorted(rng.randrange(86_400) for _ in range(APPLICATIONS_PER_DAY)):

@@ -67,7 +67,7 @@ class Monitored:
     silences: tuple[Silence, ...] = ()
     retrain: RetrainRule | None = None
     has_feedback: bool = False
-    notices: Notices = Notices()  # noqa: RUF009 - frozen
+    notices: Notices = Notices()
     explainer: Explainer | None = None
     explain_deadline_s: float = DEADLINE_S
 

@@ -73,7 +73,7 @@ class Daemon(StoreBackend):
         read_plan: Callable[[], Plan],
         *,
         clock: Clock | None = None,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        pace: Pace = Pace(),
     ) -> None:
         self.plan, self._read_plan = the_plan, read_plan
         self.clock: Clock = clock or SystemClock()

@@ -65,5 +65,5 @@ class NotThereError(MonitorError):
     """What was asked for does not exist: a model, an event, attributions of it."""
 
 
-class Stopped(MonitorError):  # noqa: N818 - not a fault
+class Stopped(MonitorError):
     """What was under way was told to stop; nothing of it counts, and it is done again later."""

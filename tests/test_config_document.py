@@ -102,7 +102,7 @@ def test_durations_and_sizes_are_read_and_written_back() -> None:
         "1h30m": 5_400_000_000,
         "1.5h": 5_400_000_000,
         "2w": 1_209_600_000_000,
-    }.items():  # noqa: E501
+    }.items():
         assert parse_duration(text) == value
         assert parse_duration(format_duration(value)) == value
     for text, value in {"1B": 1, "512MB": 512_000_000, "64 MiB": 67_108_864, "1.5KB": 1500}.items():

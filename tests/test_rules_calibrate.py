@@ -63,7 +63,7 @@ def test_the_rate_over_several_truths_is_the_mean_of_theirs() -> None:
 @pytest.mark.parametrize(
     "law", [stats.chi2(9), stats.chi2(2), stats.norm(), stats.gamma(4)], ids=["chi2(9)", "chi2(2)", "n", "g"]
 )
-def test_tails_are_right_far_beyond_what_was_simulated(law) -> None:  # noqa: ANN001
+def test_tails_are_right_far_beyond_what_was_simulated(law) -> None:
     draws = law.rvs(20_000, random_state=3)
     for p in (0.1, 0.01, 0.001, 1e-5):
         assert np.log(law.sf(tail_quantile(draws, p)) / p) == pytest.approx(0, abs=0.15 + 0.02 * -np.log(p))

@@ -44,7 +44,7 @@ class Peer:
                 except OSError:  # the sender had enough
                     self.close_connection = True
 
-            do_PUT = do_POST  # noqa: N815
+            do_PUT = do_POST
 
             def log_message(self, format: str, *args: object) -> None:
                 return

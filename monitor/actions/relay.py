@@ -80,7 +80,7 @@ class Relay:
         *,
         standing: Callable[[str, int], Sequence[bytes]] = lambda endpoint, now_us: (),
         resolve: Resolve = resolve_host,
-        pace: Pace = Pace(),  # noqa: B008 - frozen
+        pace: Pace = Pace(),
     ) -> None:
         self.endpoints = endpoints
         self.last_round_s = clock.monotonic_s()

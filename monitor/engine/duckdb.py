@@ -101,7 +101,7 @@ class WindowQuery:
             )
         return tests
 
-    def count(self, part: Slice = Slice()) -> int:  # noqa: B008
+    def count(self, part: Slice = Slice()) -> int:
         """Return the number of rows."""
         query = f"SELECT count(*) FROM {self.predictions} WHERE {self._where(part)}"
         return int(self.cursor.execute(query).fetchall()[0][0])

@@ -13,6 +13,7 @@ import select
 import sys
 import time
 import warnings
+from importlib import import_module
 from typing import Any, BinaryIO
 
 from monitor.errors import ExplainError
@@ -66,8 +67,7 @@ def _load(head: dict[str, Any], payload: bytes) -> tuple[Any, bytes]:
     library = module(settings.kind)
     from monitor.explain import batch, explainers
 
-    import shap  # noqa: F401  isort: skip
-
+    import_module("shap")
     enforced = sandbox.confine(network=not settings.path)
     rows = wire.read_table(payload)
     model = library.load(data, settings, rows)

@@ -21,7 +21,7 @@ PAYLOAD_BYTES = 4 << 10
 BOM = b"\xef\xbb\xbf"
 
 
-class Unreadable(Exception):  # noqa: N818 - a state of the file; its writer may mend it
+class Unreadable(Exception):
     """The file as a whole cannot be read, as the sentence says."""
 
 

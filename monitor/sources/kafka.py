@@ -73,7 +73,7 @@ class Topic(NamedTuple):
     partitions: frozenset[int]
 
 
-class Unreachable(Exception):  # noqa: N818 - a state of the world that passes, not a fault
+class Unreachable(Exception):
     """The broker did not answer in time, or said no; waiting may mend it."""
 
 

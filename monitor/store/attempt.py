@@ -38,7 +38,7 @@ class LandReport:
     faults: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # (model, feature, fault)
 
 
-class _DryRun(Exception):  # noqa: N818 - how a trial ends: everything is rolled back
+class _DryRun(Exception):
     pass
 
 

@@ -1,13 +1,14 @@
 """Models of every kind behind one contract: named columns in, scores out.
 
-A kind is a module with ``need()``, which imports what it takes, and ``load(data, settings, rows)``, which is
-given rows of the reference to try the model on. Both are called in the worker only; ``need`` before it gives
-up its rights, ``load`` after.
+A kind is a module with ``NEEDS``, the libraries that it takes, perhaps ``WELCOME``, those it can do without,
+and ``load(data, settings, rows)``, which is given rows of the reference to try the model on. Libraries are
+imported in the worker only, before it gives up its rights; ``load`` is called after.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -97,12 +98,16 @@ def module(kind: str) -> ModuleType:
     name, extra = KINDS[kind]
     found = import_module(f"monitor.explain.models.{name}")
     try:
-        found.need()
+        for library in found.NEEDS:
+            import_module(library)
     except ImportError as error:
         install = f"; install it with: pip install 'model-monitor[{extra}]'" if extra else ""
         raise ExplainError(
             f"models of kind {kind} need a library that is missing ({error}){install}"
         ) from None
+    for library in getattr(found, "WELCOME", ()):
+        with suppress(ImportError):
+            import_module(library)
     return found
 
 

@@ -14,12 +14,9 @@ from monitor.explain.batch import Batch, canonical, numbers
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
+NEEDS = ("catboost",)
+
 _SWITCH = {"true": "1", "false": "0"}  # what CatBoost makes of a bool
-
-
-def need() -> None:
-    """Import CatBoost."""
-    import catboost  # noqa: F401
 
 
 class CatBoost:

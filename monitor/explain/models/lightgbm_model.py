@@ -15,10 +15,7 @@ from monitor.explain.batch import Batch, codes, numbers
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
-
-def need() -> None:
-    """Import LightGBM."""
-    import lightgbm  # noqa: F401
+NEEDS = ("lightgbm",)
 
 
 class LightGbm:

@@ -14,14 +14,10 @@ from monitor.explain.batch import Batch, from_table, numbers, rows_of
 from monitor.explain.models import Fast, Model, class_names, input_names, sklearn_model
 from monitor.explain.settings import Settings
 
+NEEDS = ("mlflow.pyfunc", *sklearn_model.NEEDS)
+WELCOME = sklearn_model.WELCOME
+
 _INTEGERS = {"integer": np.int32, "long": np.int64}
-
-
-def need() -> None:
-    """Import MLflow and what its folders usually hold."""
-    import mlflow.pyfunc  # noqa: F401
-
-    sklearn_model.need()
 
 
 class PyFunc:

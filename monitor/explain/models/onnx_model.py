@@ -14,6 +14,8 @@ from monitor.explain.batch import Batch, canonical, from_table, matrix, numbers,
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
+NEEDS = ("onnxruntime",)
+
 _TYPES = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64,
     "tensor(int32)": np.int32, "tensor(bool)": np.bool_, "tensor(float16)": np.float16,
@@ -29,11 +31,6 @@ _INSIDE = {
     "sparse": {1: "tensor", 2: "tensor"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-
-
-def need() -> None:
-    """Import onnxruntime."""
-    import onnxruntime  # noqa: F401
 
 
 class Onnx:

@@ -19,14 +19,11 @@ from monitor.explain.batch import Batch, canonical, from_table, numbers, part, r
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
+NEEDS = ("httpx",)
+
 ROWS_PER_REQUEST = 1_000
 REQUEST_S, MAX_ANSWER = 60.0, 64 * 1024 * 1024  # seconds and bytes of one answer
 MATRIX_NAME = "input-0"
-
-
-def need() -> None:
-    """Import the HTTP client."""
-    import httpx  # noqa: F401
 
 
 class Remote:

@@ -15,21 +15,10 @@ from monitor.explain.models import Fast, Model, class_names, input_names
 from monitor.explain.models import pipelines as pipe
 from monitor.explain.settings import Settings
 
-
-def need() -> None:
-    """Import scikit-learn and, where they are, the libraries whose estimators pipelines end in."""
-    import contextlib
-
-    import joblib  # noqa: F401
-    import pandas  # noqa: F401
-    import sklearn.compose
-    import sklearn.ensemble
-    import sklearn.linear_model
-    import sklearn.pipeline  # noqa: F401
-
-    for name in ("lightgbm", "xgboost", "catboost"):
-        with contextlib.suppress(ImportError):
-            __import__(name)
+NEEDS = (
+    "joblib", "pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline",
+)  # fmt: skip
+WELCOME = ("lightgbm", "xgboost", "catboost")  # whose estimators pipelines may end in
 
 
 class SkLearn:

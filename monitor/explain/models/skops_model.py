@@ -8,12 +8,8 @@ from monitor.errors import ExplainError
 from monitor.explain.models import Model, sklearn_model
 from monitor.explain.settings import Settings
 
-
-def need() -> None:
-    """Import skops and what its files hold."""
-    import skops.io  # noqa: F401
-
-    sklearn_model.need()
+NEEDS = ("skops.io", *sklearn_model.NEEDS)
+WELCOME = sklearn_model.WELCOME
 
 
 def load(data: bytes, settings: Settings, _: pa.Table) -> Model:

@@ -15,12 +15,9 @@ from monitor.explain.batch import Batch, codes, numbers
 from monitor.explain.models import Fast, class_names, input_names
 from monitor.explain.settings import Settings
 
+NEEDS = ("xgboost",)
+
 _LOGISTIC = ("binary:logistic", "binary:logitraw")
-
-
-def need() -> None:
-    """Import XGBoost."""
-    import xgboost  # noqa: F401
 
 
 class XgBoost:
