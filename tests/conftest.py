@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 from kafka_broker import Broker, Cluster, KafkaUnavailableError, outside_broker
+
+# A shell that starts the tests in the background has them ignore interrupts, and so would all they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _started() -> Broker:
