@@ -25,7 +25,7 @@ from monitor.references import Origin, References
 from monitor.retraining import attribution_shares, followed, look, made, verdict_json
 from monitor.rules.alerts import announce, evaluate_rules
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict
-from monitor.rules.rule import AlertRule, Series, needs_baselines, watches
+from monitor.rules.rule import AlertRule, needs_baselines, watches
 from monitor.rules.silences import Silence
 from monitor.rules.state import AlertState
 from monitor.store.explained import write_explained
@@ -46,7 +46,7 @@ from monitor.store.results import (
 from monitor.store.settle import Settled, settle
 from monitor.store.store import Cursor, Store
 from monitor.time import to_rfc3339
-from monitor.types import ALL_VERSIONS, ModelSpec, Result, Transition, Window
+from monitor.types import ALL_VERSIONS, ModelSpec, Result, Series, Transition, Window
 
 
 @dataclass(frozen=True, slots=True)

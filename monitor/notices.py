@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from monitor.actions.payload import Message, alert_message, canonical, message_id, transition_id
 from monitor.errors import ActionError
-from monitor.rules.rule import AlertRule, Series
+from monitor.rules.rule import AlertRule
 from monitor.rules.state import AlertState
 from monitor.store.outbox import enqueue, fresh_id
 from monitor.store.store import Cursor
-from monitor.types import Transition
+from monitor.types import Series, Transition
 
 
 def own_body(message_id: str, message: Message) -> bytes:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.engine.duckdb import WindowQuery
+from monitor.engine.slices import MAX_VERSIONS
 from monitor.metrics import check_of
-from monitor.rules.loop import COMPARED_WINDOWS, HEADLINE, Request, follow
+from monitor.rules.loop import HEADLINE, Request, follow
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict, decide
 from monitor.rules.silences import Silence, silenced
 from monitor.rules.state import AlertState, firing
@@ -15,8 +16,6 @@ from monitor.store.requests import known_versions, newest_shares, newest_values,
 from monitor.store.store import Cursor
 from monitor.time import to_rfc3339
 from monitor.types import Result, Transition, Window
-
-MAX_VERSIONS = 20
 
 
 def look(
@@ -85,20 +84,13 @@ def made(cursor: Cursor, model: int, decision: Decision) -> Request:
 
 def followed(cursor: Cursor, model: int, query: WindowQuery, results: Sequence[Result]) -> list[Request]:
     """Return the requests about which a window says something new."""
-    waiting = [Request.from_json(row) for row in read_requests(cursor, model)]
-    waiting = [
-        r for r in waiting if len({c.start_us for c in r.compared}) < COMPARED_WINDOWS or _again(r, query)
-    ]
-    waiting = [r for r in waiting if query.window.end_us > r.window.end_us]
+    stored = [Request.from_json(row) for row in read_requests(cursor, model)]
+    waiting = [one for one in stored if one.concerns(query.window)]
     if not waiting:
         return []
     versions = query.values("version", limit=MAX_VERSIONS)
     changed = [(r, follow(r, query.window, versions, results)) for r in waiting]
     return [new for old, new in changed if new != old]
-
-
-def _again(request: Request, query: WindowQuery) -> bool:
-    return any(one.start_us == query.window.start_us for one in request.compared)
 
 
 def verdict_json(rule: RetrainRule, one: Verdict, window: Window, at_us: int) -> dict[str, Any]:

@@ -98,6 +98,10 @@ class Window:
     end_us: int
 
 
+# What identifies results over time: model, version, metric, feature, attribute, group, segment; "" for none.
+Series = tuple[str, str, str, str, str, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One number about one window, or the reason there is none.
@@ -124,7 +128,7 @@ class Result:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def series(self) -> tuple[str, str, str, str, str, str, str]:
+    def series(self) -> Series:
         """What identifies the series over time: everything but the window and the numbers."""
         return (
             self.model,
@@ -184,7 +188,7 @@ class Transition:
     model: str
     alert: str
     severity: str
-    series: tuple[str, str, str, str, str, str, str]
+    series: Series
     window: Window
     before: AlertPhase
     after: AlertPhase

@@ -12,11 +12,11 @@ from markupsafe import Markup
 from monitor.cycle import Monitored
 from monitor.errors import NotThereError
 from monitor.references import kept_reference
-from monitor.report.material import SeriesKey, Standing, distributions, history, settled_query, standing_of
+from monitor.report.material import Standing, distributions, history, settled_query, standing_of
 from monitor.report.page import overlay_of
 from monitor.store.requests import read_requests
 from monitor.store.store import Cursor
-from monitor.types import ALL_VERSIONS, Result
+from monitor.types import ALL_VERSIONS, Result, Series
 
 MOST_TRANSITIONS, MOST_REQUESTS = 12, 5
 
@@ -30,7 +30,7 @@ class Board:
     many records are in quarantine by reason, the most frequent first; ``requests`` the newest to retrain.
     """
 
-    history: Mapping[SeriesKey, Sequence[Result]] = field(default_factory=dict)
+    history: Mapping[Series, Sequence[Result]] = field(default_factory=dict)
     standings: Mapping[str, Standing] = field(default_factory=dict)
     transitions: Sequence[Mapping[str, Any]] = ()
     refused: Sequence[tuple[str, int]] = ()
@@ -39,7 +39,7 @@ class Board:
 
 def board(cursor: Cursor, models: Sequence[Monitored]) -> Board:
     """Read the board of these models."""
-    series: dict[SeriesKey, list[Result]] = {}
+    series: dict[Series, list[Result]] = {}
     standings: dict[str, Standing] = {}
     requests: list[Mapping[str, Any]] = []
     for one in models:

@@ -24,11 +24,10 @@ from monitor.rules.state import AlertState
 from monitor.store.results import read_results
 from monitor.store.store import Cursor
 from monitor.time import to_rfc3339
-from monitor.types import ALL_VERSIONS, Baseline, BaselineKey, Result, Window
+from monitor.types import ALL_VERSIONS, Baseline, BaselineKey, Result, Series, Window
 
 HISTORY = 30  # windows of a sparkline
 SHOWN_COLUMNS = 6  # distributions: those that have drifted most
-SeriesKey = tuple[str, str, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Material:
     monitored: Monitored
     standing: Standing
     results: Sequence[Result]
-    history: Mapping[SeriesKey, Sequence[Result]]
+    history: Mapping[Series, Sequence[Result]]
     reference: Reference | None
     pairs: Mapping[str, ColumnPair]
     labelled: TaskData | None
@@ -118,7 +117,7 @@ def distributions(query: WindowQuery, reference: Reference | None) -> dict[str, 
     return {n: p for n, p in found if isinstance(p, ColumnPair) and p.reference is not None}
 
 
-def history(cursor: Cursor, monitored: Monitored, window: Window) -> dict[SeriesKey, list[Result]]:
+def history(cursor: Cursor, monitored: Monitored, window: Window) -> dict[Series, list[Result]]:
     """Return each series of all rows together over the 30 newest windows up to this one, oldest first."""
     first = (
         "SELECT min(start_us) FROM (SELECT start_us FROM windows WHERE model = ? AND start_us <= ?"
@@ -126,7 +125,7 @@ def history(cursor: Cursor, monitored: Monitored, window: Window) -> dict[Series
     )
     where = f"model = ? AND start_us <= ? AND version = '*' AND segment IS NULL AND start_us >= ({first})"
     values = [monitored.model, window.start_us] * 2
-    found: dict[SeriesKey, list[Result]] = {}
+    found: dict[Series, list[Result]] = {}
     for one in read_results(cursor, where, values, tail="ORDER BY start_us"):
         found.setdefault(one.series, []).append(one)
     return found

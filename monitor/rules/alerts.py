@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from monitor.rules.anytime import Looks, interval, looked, tallies
 from monitor.rules.bounds import NOTHING, Frame, Limits, bounds, clear_bounds
-from monitor.rules.rule import AlertRule, Series, matches
+from monitor.rules.rule import AlertRule, matches
 from monitor.rules.silences import Silence, silenced
 from monitor.rules.state import AlertState, States
-from monitor.types import Result, Transition
+from monitor.types import Result, Series, Transition
 
 
 def step(

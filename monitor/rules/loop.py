@@ -81,6 +81,12 @@ class Request:
         compared = tuple(Comparison(**one) for one in row["compared"])
         return cls(**{**row, **lists, "window": Window(**row["window"]), "compared": compared})
 
+    def concerns(self, window: Window) -> bool:
+        """Tell whether a window counts: later than the cause, and among the first that are compared."""
+        starts = {one.start_us for one in self.compared}
+        known = len(starts) < COMPARED_WINDOWS or window.start_us <= max(starts)
+        return window.end_us > self.window.end_us and known
+
     def gains(self) -> dict[str, tuple[float, int]]:
         """Return, by metric, the mean gain of the new version and the windows that it rests on."""
         found: dict[str, list[float]] = {}
@@ -137,7 +143,7 @@ def follow(request: Request, window: Window, versions: Sequence[str], results: I
     -------
     The request, the same object when the window says nothing about it. A window again replaces what it said.
     """
-    if window.end_us <= request.window.end_us:
+    if not request.concerns(window):
         return request
     new = [v for v in versions if v not in request.versions]
     if new and (request.answered_us is None or window.start_us < request.answered_us):

@@ -8,9 +8,8 @@ from functools import lru_cache
 from math import isfinite
 
 from monitor.rules.bounds import Bound, Derived, FalseAlarms, ReferenceSd, RelativeToReference
-from monitor.types import ALL_VERSIONS, Result
+from monitor.types import ALL_VERSIONS, Result, Series
 
-Series = tuple[str, str, str, str, str, str, str]
 Selector = str | tuple[str, ...] | None
 
 

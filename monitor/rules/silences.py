@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.rules.rule import Selector, Series, chosen
+from monitor.rules.rule import Selector, chosen
 from monitor.time import DAY_US
+from monitor.types import Series
 
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from monitor.errors import StoreError
 from monitor.rules.anytime import Looks
-from monitor.rules.rule import Series
-from monitor.types import AlertPhase, Window
+from monitor.types import AlertPhase, Series, Window
 
 Recent = tuple[tuple[int, bool], ...]  # (window start, bad) of counted windows, oldest first
 STATE_FORMAT = 2

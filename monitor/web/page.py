@@ -21,7 +21,7 @@ from monitor.report import charts
 from monitor.report.board import Board
 from monitor.report.material import Standing
 from monitor.time import to_rfc3339
-from monitor.types import ALL_VERSIONS, Result
+from monitor.types import ALL_VERSIONS, Result, Series
 from monitor.web.backend import Health
 from monitor.web.names import help_text, place
 from monitor.web.snapshot import AlertView, ModelView, Snapshot
@@ -40,7 +40,6 @@ FIRST = (
     "f1",
     "roc_auc",
 )
-SeriesKey = tuple[str, str, str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _verdict(health: Health, firing: int, pending: int) -> tuple[str, str]:
 
 
 def _model_page(
-    model: ModelView, results: Iterable[Result], alerts: dict[SeriesKey, AlertView], board: Board
+    model: ModelView, results: Iterable[Result], alerts: dict[Series, AlertView], board: Board
 ) -> ModelPage:
     tiles: dict[str, list[Cell]] = {"performance": [], "quality": [], "drift": []}
     columns, gaps, groups = Table(), Table(), Table()
@@ -195,7 +194,7 @@ def _loudest_first(table: Table) -> None:
     table.rows = dict(ordered[:MAX_ROWS])
 
 
-def _cell(result: Result, alerts: dict[SeriesKey, AlertView], board: Board) -> Cell:
+def _cell(result: Result, alerts: dict[Series, AlertView], board: Board) -> Cell:
     alert = alerts.get(result.series)
     points = [charts.Point(r.value, r.lower, r.upper) for r in board.history.get(result.series, ())]
     bound = alert.bound if alert else None
@@ -230,7 +229,7 @@ def _order(metric: str) -> tuple[int, str]:
     return (FIRST.index(metric) if metric in FIRST else len(FIRST)), metric
 
 
-def _series(alert: AlertView) -> SeriesKey:
+def _series(alert: AlertView) -> Series:
     names = ("feature", "attribute", "group", "segment")
     a, b, c, d = (getattr(alert, name) or "" for name in names)
     return alert.model, alert.version, alert.metric, a, b, c, d
