@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.summaries.exact import GRID_ROWS, chunks, exact_total, first_cuts, scale_for
+from monitor.summaries.exact import GRID_ROWS, chunks, exact_total, placing, scale_for
 from monitor.summaries.moments import Moments
 from monitor.summaries.numeric import LARGE_ROWS, NumericSummary, count_cells, cuts_from, lift_pieces
 
@@ -43,7 +43,7 @@ def drawn(shape: str) -> tuple[np.ndarray, np.ndarray]:
 def test_values_find_the_first_cut_at_or_above_them(shape: str) -> None:
     cuts, values = drawn(shape)
     assert len(values) > GRID_ROWS
-    assert np.array_equal(first_cuts(values, cuts), np.searchsorted(cuts, values, side="left"))
+    assert np.array_equal(placing(cuts, len(values))(values), np.searchsorted(cuts, values, side="left"))
     assert np.array_equal(NumericSummary.lift(values, cuts=cuts).cells, count_cells(np.sort(values), cuts))
 
 

@@ -7,21 +7,20 @@ is cut into two of 32 bits, relative to the largest one, and integers add up the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.summaries import FloatArray, IntArray
 
-CHUNK_ROWS = 1 << 16  # what stays in a processor's cache between one operation and the next
+CHUNK_ROWS = 1 << 15  # what stays in a processor's cache between one operation and the next
 LIMB = 2.0**32
-A = TypeVar("A", FloatArray, IntArray)
 GRID = 1 << 16
 GRID_ROWS = 1 << 15  # below it laying out the grid costs more than it saves
 
 
-def chunks(values: A) -> Iterator[A]:
+def chunks(values: FloatArray) -> Iterator[FloatArray]:
     """Cut an array into pieces that fit into the cache."""
     return (values[i : i + CHUNK_ROWS] for i in range(0, len(values), CHUNK_ROWS))
 
@@ -46,7 +45,7 @@ def limbs(values: FloatArray, scale: float) -> tuple[FloatArray, FloatArray]:
 def exact_total(pieces: Iterable[FloatArray], scale: float) -> int:
     """Return the sum of finite float64 in units of ``1 / (scale * 2**32)``; the same in any order.
 
-    Each number counts to within 2**-64 of the largest. Exact, as up to 2**16 whole numbers below 2**32 are.
+    Each number counts to within 2**-64 of the largest. No piece may have more than 2**21 numbers.
 
     >>> exact_total([np.array([0.5, -0.25])], scale=4.0) == 2**32
     True
@@ -58,32 +57,36 @@ def exact_total(pieces: Iterable[FloatArray], scale: float) -> int:
     return total
 
 
-def first_cuts(values: FloatArray, cuts: FloatArray) -> IntArray:
-    """Return the index of the first cut at or above each finite value: ``searchsorted``, faster for many.
+def placing(cuts: FloatArray, rows: int) -> Callable[[FloatArray], IntArray]:
+    """Return what finds the first cut at or above each finite value: ``searchsorted``, faster for many rows.
 
     A grid of 65,536 cells is laid over the line, fine where the cuts are dense and coarser further out, by
     operations that keep the order whatever they round. Where a cell has one cut or none, a look-up and a
     comparison place a value; values in other cells are searched for.
+
+    >>> placing(np.array([1.0, 2.0]), rows=3)(np.array([2.0, 9.0, 1.5])).tolist()
+    [1, 2, 1]
     """
     unit = float(cuts[len(cuts) * 3 // 4] - cuts[len(cuts) // 4]) / 2 if len(cuts) else 0.0
-    if len(values) < GRID_ROWS or not 0 < unit < math.inf:
-        return np.searchsorted(cuts, values)
+    if rows < GRID_ROWS or not 0 < unit < math.inf:
+        return lambda values: np.searchsorted(cuts, values)
     centre, ends = cuts[len(cuts) // 2], np.append(cuts, np.inf)
-    held = np.bincount(_grid(cuts, centre, unit), minlength=GRID)
+    held = np.bincount(_grid(cuts, centre, unit), minlength=GRID + 1)
     first, crowded = np.cumsum(held) - held, held > 1
-    places: list[IntArray] = []
-    for piece in chunks(values):
-        cell = _grid(piece, centre, unit)
-        at = first[cell]
-        at += piece > ends[at]
-        if (several := crowded[cell]).any():
-            at[several] = np.searchsorted(cuts, piece[several])
-        places.append(at)
-    return np.concatenate(places)
+
+    def place(values: FloatArray) -> IntArray:
+        cell = _grid(values, centre, unit)
+        at: IntArray = first.take(cell, mode="clip")
+        at += values > ends.take(at, mode="clip")
+        several = np.flatnonzero(crowded.take(cell, mode="clip"))
+        at[several] = np.searchsorted(cuts, values[several])
+        return at
+
+    return place
 
 
-def _grid(values: FloatArray, centre: float, unit: float) -> IntArray:
-    """Return the cell of each value: u / (1 + |u|) of the distance u from the centre, on 65,536 steps."""
+def _grid(values: FloatArray, centre: float, unit: float) -> npt.NDArray[np.int32]:
+    """Return the cell of each value, 0 to 65,536: u / (1 + |u|) of its distance u from the centre."""
     with np.errstate(over="ignore"):
         distance = (values - centre) / unit
     size = np.abs(distance)
@@ -93,4 +96,4 @@ def _grid(values: FloatArray, centre: float, unit: float) -> IntArray:
     np.copysign(size, distance, out=size)
     size += 1.0
     size *= GRID / 2
-    return np.minimum(size.astype(np.int64), GRID - 1)
+    return size.astype(np.int32)

@@ -37,8 +37,10 @@ class Moments:
         return cls()
 
     @classmethod
-    def lift(cls, values: FloatArray) -> Self:
+    def lift(cls, values: FloatArray, *, total: int | None = None) -> Self:
         """Return the moments of a float64 array without NaN; the same to the bit in whatever order it is.
+
+        ``total`` is their :func:`~monitor.summaries.exact.exact_total`, where that is known already.
 
         >>> Moments.lift(np.array([3.0, 1.0, 2.0]))
         Moments(n=3, mean=2.0, m2=2.0, minimum=1.0, maximum=3.0)
@@ -52,7 +54,8 @@ class Moments:
         if math.isinf(low) or math.isinf(high):
             return cls(n, low + high, math.inf, low, high)
         scale = scale_for(max(-low, high))
-        mean = exact_total(chunks(values), scale) / (n << 32) / scale
+        total = exact_total(chunks(values), scale) if total is None else total
+        mean = total / (n << 32) / scale
         return cls(n, mean, _squares(values, mean, max(high - mean, mean - low)), low, high)
 
     @property

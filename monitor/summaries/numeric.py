@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self, TypeVar
 
 import numpy as np
 
 from monitor.summaries import FloatArray, IntArray, pack, same_recipe, unpack
-from monitor.summaries.exact import LIMB, chunks, first_cuts, limbs, scale_for
+from monitor.summaries.exact import LIMB, chunks, limbs, placing, scale_for
 from monitor.summaries.moments import Moments
 
 CUT_LIMIT = 1024
@@ -103,9 +103,14 @@ class NumericSummary:
         2
         """
         values = np.asarray(values, dtype=np.float64)
-        moments = Moments.lift(values)
-        cells, sums = _cells_and_sums(values, cuts, max(-moments.minimum, moments.maximum))
-        return cls(cuts, cells, int(missing), moments, sums)
+        if not len(values):
+            return replace(cls.zero(cuts), missing=int(missing))
+        scale = scale_for(float(max(-values.min(), values.max())))
+        cells, high, low = _counted(values, cuts, scale)
+        with np.errstate(over="ignore"):
+            sums = (high[::2] + low[::2] / LIMB) / scale
+        total = (int(high.sum()) << 32) + int(low.sum())
+        return cls(cuts, cells, int(missing), Moments.lift(values, total=total), sums)
 
     @property
     def n(self) -> int:
@@ -146,22 +151,19 @@ class NumericSummary:
         return cls(arrays["cuts"], arrays["cells"], header["missing"], moments, arrays["sums"])
 
 
-def _cells_and_sums(values: FloatArray, cuts: FloatArray, largest: float) -> tuple[IntArray, FloatArray]:
-    """Return :func:`count_cells` of values in any order, and the sum of those in each open interval."""
-    width = 2 * len(cuts) + 1
-    cells, high_sums, low_sums = (np.zeros(width, dtype=np.int64) for _ in range(3))
-    if not len(values):
-        return cells, np.zeros(len(cuts) + 1)
-    scale, ends = scale_for(largest), np.append(cuts, np.inf)
-    for piece, at in zip(chunks(values), chunks(first_cuts(values, cuts)), strict=True):
-        cell = 2 * at + (ends[at] == piece)
+def _counted(values: FloatArray, cuts: FloatArray, scale: float) -> tuple[IntArray, IntArray, IntArray]:
+    """Return :func:`count_cells` of values in any order, and both limbs of the sum in each cell."""
+    width, ends, place = 2 * len(cuts) + 1, np.append(cuts, np.inf), placing(cuts, len(values))
+    cells, highs, lows = (np.zeros(width, dtype=np.int64) for _ in range(3))
+    for piece in chunks(values):
+        at = place(piece)
+        cell = 2 * at
+        cell += ends.take(at, mode="clip") == piece
         high, low = limbs(piece, scale)
         cells += np.bincount(cell, minlength=width)
-        high_sums += np.bincount(cell, high, width).astype(np.int64)
-        low_sums += np.bincount(cell, low, width).astype(np.int64)
-    with np.errstate(over="ignore"):
-        sums = (high_sums[::2] + low_sums[::2] / LIMB) / scale
-    return cells, sums
+        highs += np.bincount(cell, high, width).astype(np.int64)
+        lows += np.bincount(cell, low, width).astype(np.int64)
+    return cells, highs, lows
 
 
 def lift_pieces(
