@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from monitor.explain import seccomp
@@ -28,7 +29,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def limit(memory_bytes: int, parent: int) -> None:
-    """Bound memory and files, leave no core, be nice, and die with the parent process.
+    """Bound memory and files, leave no core, take only idle processors, and die with the parent process.
 
     Memory is private writable memory (``RLIMIT_DATA``), not address space: thread pools and memory-mapped
     libraries reserve gigabytes of that and use none.
@@ -41,8 +42,11 @@ def limit(memory_bytes: int, parent: int) -> None:
         _, hard = resource.getrlimit(what)
         most = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (most, most))
-    os.nice(10)
+    os.nice(19)
     if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # a kernel may allow or know neither
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            Path("/proc/self/autogroup").write_text("19")  # else its session weighs as much as the daemon's
         seccomp.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before it was asked for
             os._exit(0)
