@@ -46,8 +46,8 @@ class Plan:
     globs: Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
-def plan(config: cfg.Config) -> Plan:
-    """Read references and resolve what depends on them.
+def plan(config: cfg.Config, store: Store | None = None) -> Plan:
+    """Read references and resolve what depends on them; profiles that ``store`` has are not made again.
 
     Raises
     ------
@@ -62,10 +62,10 @@ def plan(config: cfg.Config) -> Plan:
         place = f"models[{i}] ({model.name})"
         try:
             problems += [f"{place}{p}" for p in not_available(model)]
-            spec, reference = model_spec(model)
+            spec, reference = model_spec(model, store)
             specs.append(spec)
             references[model.name] = reference
-            origins[model.name] = reference_origins(model, spec)
+            origins[model.name] = reference_origins(model, spec, store)
         except MonitorError as error:
             problems.append(f"{place}: {error}")
     if problems:

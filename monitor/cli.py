@@ -60,9 +60,9 @@ def run(context: typer.Context, config: ConfigOption) -> None:
     """Run the daemon."""
     from monitor.daemon import Daemon
 
-    the_plan = _plan(config)
-    _logging(context, the_plan.config.log.level, the_plan.config.log.format)
-    Daemon(the_plan, lambda: _plan(config)).run()
+    settings = _config(config)
+    _logging(context, settings.log.level, settings.log.format)
+    Daemon(settings, lambda: _config(config)).run()
 
 
 @app.command(rich_help_panel="Prepare", epilog="Example: model-monitor check -c credit.yaml --rows 5000")

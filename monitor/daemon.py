@@ -21,7 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from monitor.actions import OutboxRow
 from monitor.actions.relay import REPEAT, Pace, Relay
 from monitor.actions.webhook import Attempt
-from monitor.build import Plan, monitored, open_source
+from monitor.build import Plan, monitored, open_source, plan
 from monitor.config import Config
 from monitor.cycle import Monitored
 from monitor.deliveries import Standing, endpoints
@@ -52,10 +52,10 @@ class Daemon(StoreBackend):
 
     Parameters
     ----------
-    the_plan
-        The resolved configuration.
-    read_plan
-        Reads the configuration again, for a reload; raises ``ConfigError``.
+    config
+        The configuration.
+    read_config
+        Reads it again, for a reload; raises ``ConfigError``.
     clock
         The time.
     pace
@@ -64,20 +64,19 @@ class Daemon(StoreBackend):
     Raises
     ------
     MonitorError
-        When the store or the address cannot be had.
+        When the store, the address or a reference cannot be had.
     """
 
     def __init__(
         self,
-        the_plan: Plan,
-        read_plan: Callable[[], Plan],
+        config: Config,
+        read_config: Callable[[], Config],
         *,
         clock: Clock | None = None,
         pace: Pace = Pace(),
     ) -> None:
-        self.plan, self._read_plan = the_plan, read_plan
+        self._read_config = read_config
         self.clock: Clock = clock or SystemClock()
-        config = the_plan.config
         self.telemetry = Telemetry()
         self._current = Current()
         self._next_refusal_s = 0.0
@@ -86,6 +85,7 @@ class Daemon(StoreBackend):
         self.store = Store(
             config.store.path, memory_limit_bytes=config.store.memory_limit, threads=config.store.threads
         )
+        self.plan: Plan = plan(config, self.store)
         self.ingests: dict[str, Ingest] = {}
         self.standing = Standing(self.store.cursor, config)
         self.worker = self._build()
@@ -110,7 +110,8 @@ class Daemon(StoreBackend):
     # ---- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start every thread; returns at once."""
+        """Serve the last stored results, then start every other thread."""
+        self.worker.publish({})
         self.server.start()
         self._relay_thread.start()
         for ingest in self.ingests.values():
@@ -258,15 +259,14 @@ class Daemon(StoreBackend):
     def reload(self) -> list[str]:
         """Swap in the configuration as it is now, at a batch boundary; one with problems changes nothing."""
         try:
-            new = self._read_plan()
-            if changed := [
-                k for k in RESTART_ONLY if _lasting(new.config, k) != _lasting(self.plan.config, k)
-            ]:
+            config = self._read_config()
+            if changed := [k for k in RESTART_ONLY if _lasting(config, k) != _lasting(self.plan.config, k)]:
                 names = ", ".join(changed)
                 raise ConfigError([f"{names}: cannot change while running; restart to change it"])
+            new = plan(config, self.store)
             with self._changing:
                 self._swap(new)
-            self.server.set_users(users(new.config.server))
+            self.server.set_users(users(config.server))
         except MonitorError as error:
             problems = list(error.problems) if isinstance(error, ConfigError) else [str(error)]
             self.telemetry.config_last_reload_successful.set(0)

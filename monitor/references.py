@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
+import monitor
 from monitor.baselines import baselines
 from monitor.engine.duckdb import WindowQuery
 from monitor.errors import ReferenceDataError
@@ -24,6 +25,7 @@ from monitor.rules.bounds import Frame
 from monitor.rules.calibrate import frame
 from monitor.store.profiles import (
     StoredProfile,
+    has_profile,
     packed,
     read_period,
     read_profile,
@@ -39,28 +41,52 @@ Origin = Reference | Fixed | Rolling
 KEPT = 8  # profiles of periods in memory
 
 
-def file_reference(file: ReferenceFile, spec: ModelSpec, *, sample: int) -> Reference:
+def file_reference(
+    file: ReferenceFile, spec: ModelSpec, *, sample: int, store: Store | None = None
+) -> Reference:
     """Return the profile of a file; what it is on itself is computed when it is first looked at.
+
+    A ``store`` that has it, of the same content, settings and program, spares making it again.
 
     Raises
     ------
     ReferenceDataError
         When a feature has no column, or there is nothing to learn estimates from.
     """
+    id = file.id(spec, sample)
+    reference = (_kept(store, id, spec) if store else None) or _made(file, spec, sample, id)
+    if reference.baselines:
+        return reference
 
     def on_itself() -> Mapping[BaselineKey, Baseline]:
         with file.rows(spec) as query:
             return baselines(query, reference)
 
+    return replace(reference, baselines=LazyBaselines(on_itself))
+
+
+def _made(file: ReferenceFile, spec: ModelSpec, sample: int, id: str) -> Reference:
     with file.rows(spec) as query:
-        reference = build(query, sample=sample, id=file.id(spec, sample))
-        if spec.checks.estimate:
-            try:
-                reference = replace(reference, learned=learn(query, reference))
-            except ReferenceDataError as error:
-                raise ReferenceDataError(f"{file.path}: {error}") from None
-    reference = replace(reference, baselines=LazyBaselines(on_itself))
-    return reference
+        reference = build(query, sample=sample, id=id)
+        if not spec.checks.estimate:
+            return reference
+        try:
+            return replace(reference, learned=learn(query, reference))
+        except ReferenceDataError as error:
+            raise ReferenceDataError(f"{file.path}: {error}") from None
+
+
+def _kept(store: Store, id: str, spec: ModelSpec) -> Reference | None:
+    """Return what the store has of a file's profile; it holds baselines only if they were asked for."""
+    cursor = store.cursor()
+    text = read_profile(cursor, id, _maker(spec))
+    cursor.close()
+    return Reference.from_json(text) if text else None
+
+
+def _maker(spec: ModelSpec) -> str:
+    """Return what a stored profile of a file depends on besides its content: settings and the program."""
+    return f"{shape(spec)}/{monitor.__version__}"
 
 
 def remembered(
@@ -70,14 +96,17 @@ def remembered(
 
     With ``needed`` its baselines are computed now, if they never were, and not when they are first looked at.
     """
-    cursor, settings = store.cursor(), shape(spec)
-    text = read_profile(cursor, reference.id, settings)
-    known = Reference.from_json(text).baselines if text else {}
-    if known:
-        return replace(reference, baselines=known)
+    if not isinstance(reference.baselines, LazyBaselines):  # from the store
+        return reference
+    cursor, settings = store.cursor(), _maker(spec)
+    stored = has_profile(cursor, reference.id, settings)
     if needed:
-        reference = replace(reference, baselines=dict(reference.baselines))
-    if needed or text is None:
+        known = _kept(store, reference.id, spec)
+        stored = known is not None and bool(known.baselines)
+        reference = replace(
+            reference, baselines=known.baselines if known and stored else dict(reference.baselines)
+        )
+    if not stored:
         with store.write(cursor):
             write_profile(
                 cursor, reference.id, settings, reference.to_json(), model=spec.name, version=version,

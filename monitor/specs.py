@@ -17,13 +17,16 @@ from monitor.references import Origin, file_reference
 from monitor.rules.condition import parse_condition
 from monitor.rules.retrain import RetrainRule
 from monitor.rules.silences import Silence
+from monitor.store.store import Store
 from monitor.types import ALL_VERSIONS, ChecksSpec, Kind, ModelSpec, WindowSpec
 
 NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
 
 
-def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
+def model_spec(model: cfg.Model, store: Store | None = None) -> tuple[ModelSpec, Reference | None]:
     """Read the model's reference and resolve what depends on it: features to infer, the negative class.
+
+    Profiles of files that are in ``store`` are not made again.
 
     Raises
     ------
@@ -67,11 +70,11 @@ def model_spec(model: cfg.Model) -> tuple[ModelSpec, Reference | None]:
         timestamp_unit=model.timestamp_unit,
     )  # fmt: skip
     return spec, file_reference(
-        file, spec, sample=model.reference.sample
+        file, spec, sample=model.reference.sample, store=store
     ) if file and model.reference else None
 
 
-def reference_origins(model: cfg.Model, spec: ModelSpec) -> dict[str, Origin]:
+def reference_origins(model: cfg.Model, spec: ModelSpec, store: Store | None = None) -> dict[str, Origin]:
     """Return what windows are compared with by version: versions' own, and a default that is no file.
 
     Raises
@@ -89,7 +92,7 @@ def reference_origins(model: cfg.Model, spec: ModelSpec) -> dict[str, Origin]:
         elif one.rolling:
             found[version] = Rolling(one.rolling)
         elif version != ALL_VERSIONS:
-            found[version] = file_reference(_file(one), spec, sample=one.sample)
+            found[version] = file_reference(_file(one), spec, sample=one.sample, store=store)
     return found
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from monitor import config
 from monitor.actions.relay import Pace
-from monitor.build import plan
 from monitor.daemon import Daemon
 from monitor.logs import configure
 
@@ -16,7 +15,6 @@ PACE = Pace(schedule_us=(0, *(50_000,) * 200), probe_every_us=100_000, poll_s=0.
 if __name__ == "__main__":
     path = Path(sys.argv[3])
     configure(30, json_lines=False)
-    the_plan = plan(config.load(path))
-    daemon = Daemon(the_plan, lambda: plan(config.load(path)), pace=PACE)
+    daemon = Daemon(config.load(path), lambda: config.load(path), pace=PACE)
     print(f"serving {daemon.server.url}/", file=sys.stderr, flush=True)  # the log is for warnings only
     daemon.run()

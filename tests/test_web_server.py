@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import ssl
+import string
 import subprocess
 import threading
 import time
@@ -282,3 +283,23 @@ def test_what_is_no_bcrypt_hash_is_a_config_error_without_showing_it() -> None:
     with pytest.raises(ConfigError, match=r"server\.basic_auth\.anna: no bcrypt hash") as caught:
         BasicAuth(lambda *_: None, {"anna": "plain-secret"})  # type: ignore[arg-type]
     assert "plain-secret" not in str(caught.value)
+
+
+def test_a_hash_is_taken_when_bcrypt_itself_takes_it_and_is_whole() -> None:
+    alphabet = "./" + string.ascii_letters + string.digits
+    good = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
+    salts = [
+        good[:28] + last + good[29:] for last in alphabet
+    ]  # of the last character only two bits are salt
+    heads = [head + good[len(head) :] for head in ("$2a$", "$2x$", "$2y$", "$2c$", "$2b$03", "$2b$32", "$1")]
+    broken = (good[:-1], good + ".", good[:-1] + "!")  # bcrypt takes these, and then no password is right
+    for text in (*salts, *heads, *broken):
+        try:
+            taken = not bcrypt.checkpw(b"another", text.encode()) and text not in broken
+        except ValueError:
+            taken = False
+        if taken:
+            BasicAuth(lambda *_: None, {"anna": text})  # type: ignore[arg-type]
+            continue
+        with pytest.raises(ConfigError, match="no bcrypt hash"):
+            BasicAuth(lambda *_: None, {"anna": text})  # type: ignore[arg-type]

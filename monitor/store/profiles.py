@@ -44,6 +44,12 @@ def unpacked(profile: bytes) -> str:
     return zlib.decompress(profile).decode()
 
 
+def has_profile(cursor: Cursor, id: str, settings: str) -> bool:
+    """Tell whether the profile of a file with this id, made with these settings, is stored."""
+    query = f"SELECT 1 FROM reference_profiles WHERE id = ? AND settings = ? AND {_FILE}"
+    return bool(cursor.execute(query, [id, settings]).fetchall())
+
+
 def read_profile(cursor: Cursor, id: str, settings: str) -> str | None:
     """Return the text of the profile of a file with this id, made with these settings; None without one."""
     rows = cursor.execute(
