@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.metrics.intervals import Interval, normal, wilson
+from monitor.metrics.intervals import bounded_mean, wilson
 from monitor.metrics.registry import Metric, Outcome
 from monitor.summaries import FloatArray
 from monitor.summaries.exposure import ExposureSummary
@@ -114,7 +114,13 @@ class RankingData:
         detail |= {"baseline": base.mean} if base and base.n else {}
         if not moments.n:
             return self._no_mean(name, detail)
-        return Outcome(moments.mean, "ok", *mean_interval(moments), moments.n, detail=detail)
+        return Outcome(
+            moments.mean,
+            "ok",
+            *bounded_mean(moments.mean, moments.variance, moments.n),
+            moments.n,
+            detail=detail,
+        )
 
     def _no_mean(self, name: str, detail: dict[str, Any]) -> Outcome:
         if name.startswith(BASELINE) and not self.summary.of[f"{BASELINE}mrr"].n:
@@ -127,19 +133,3 @@ class RankingData:
         based = self.summary.of[f"{BASELINE}mrr"].n
         detail = {"baseline": base / based} if based else {}
         return Outcome(own / self.labelled, "ok", *wilson(own, self.labelled), self.labelled, detail=detail)
-
-
-def mean_interval(moments: Moments) -> Interval:
-    """Return the central-limit interval of a mean in [0, 1]; of equal values Wilson's, as of a proportion.
-
-    >>> mean_interval(Moments(4, 1.0, 0.0, 1.0, 1.0))[1]
-    1.0
-    """
-    if moments.minimum == moments.maximum:
-        lower, upper = wilson(round(moments.mean * moments.n), moments.n)
-        return (
-            (None, None)
-            if lower is None or upper is None
-            else (min(lower, moments.mean), max(upper, moments.mean))
-        )
-    return normal(moments.mean, moments.standard_error, 0.0, 1.0)

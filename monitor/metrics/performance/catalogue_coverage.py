@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.metrics.intervals import normal
+from monitor.metrics.intervals import bounded_mean
 from monitor.metrics.rankings import RankingData
 from monitor.metrics.registry import Outcome, metric
 
@@ -20,8 +20,8 @@ def catalogue_coverage(data: RankingData) -> Outcome:
 
     The catalogue is every item of the reference, recommended or relevant; with ``catalogue_size`` any item
     counts, out of that number. In [0, 1]; 1 means that every item was shown to someone. It grows with the
-    number of lists: compare windows of like size. Needs no labels. Interval: jackknife over lists, for
-    windows of this size.
+    number of lists: compare windows of like size. Needs no labels. Interval: Wilson's
+    with the jackknife's variance over lists, for windows of this size.
 
     Examples
     --------
@@ -45,5 +45,5 @@ def catalogue_coverage(data: RankingData) -> Outcome:
         )
     outside = int((exposed.summary.counts[exposed.known :] > 0).sum()) if exposed.known else 0
     detail = {"items": count, "catalogue": total, **({"not_in_reference": outside} if outside else {})}
-    bounds = normal(count / total, error / total, 0.0, 1.0)
+    bounds = bounded_mean(count / total, total * (error / total) ** 2, total) if n > 1 else (None, None)
     return Outcome(count / total, "ok", *bounds, n, exposed.known, detail=detail)
