@@ -2,7 +2,8 @@
 
 The daemon is the command ``model-monitor run`` in a process of its own, on a configuration that is written
 for it; this process plays the world around it: the model that logs, the people who answer later, the
-pipeline that is asked to retrain, and someone who watches and tells.
+pipeline that is asked to retrain, and someone who watches and tells: on a terminal in a live view, elsewhere
+in log lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from monitor.actions.receiver import receiving
 from monitor.actions.signing import new_secret
 from monitor.errors import MonitorError
 from monitor.examples import employment
-from monitor.examples.telling import Telling, opening, tell
+from monitor.examples.screen import Screen, can_live
+from monitor.examples.telling import Telling, opening, position, tell
 from monitor.time import SystemClock
 
 STORY_S = 66.0  # wall time in which the past days go by
@@ -72,6 +74,7 @@ class _Demo:
     def __init__(self, console: Console, folder: Path, port: int, seed: int, story_s: float) -> None:
         self.console, self.folder, self.story_s = console, folder, story_s
         self.clock = SystemClock()
+        self.screen: Screen | None = None  # while it is shown
         self.say("training a model on census data: is a person employed? (gradient boosting, 12,000 rows)")
         model = employment.train(seed)
         employment.prepare(folder, model)
@@ -83,15 +86,18 @@ class _Demo:
         for name in ("predictions.jsonl", "feedback.jsonl"):
             (folder / name).touch()
 
-    def say(self, text: str) -> None:
-        tell(self.console, text)
+    def say(self, text: str, style: str = "") -> None:
+        if self.screen is None:
+            tell(self.console, text, style)
+        else:
+            self.screen.say(text, style)
 
     def run(self, once: bool) -> int:
         url, secret = f"http://127.0.0.1:{self.port}", new_secret()
         hook = self.folder / "webhook.secret"
         hook.touch(mode=0o600)
         hook.write_text(secret, encoding="utf-8")
-        telling = Telling(self.console, url, self.story)
+        telling = Telling(self.say, url, self.story)
         with receiving(secret, telling.received) as receiver:
             config = employment.write_config(self.folder, listen=f"127.0.0.1:{self.port}", receiver=receiver)
             rules = config.read_text(encoding="utf-8").partition("    alerts:\n")
@@ -99,11 +105,28 @@ class _Demo:
             self.say(f"starting: model-monitor run -c {config}")
             with self._daemon(config) as daemon:
                 self._wait(daemon)
-                self.say(opening(self.story, url))
                 try:
-                    return self._stream(daemon, telling, once)
+                    with self._watched(url):
+                        self.say(opening(self.story, url))
+                        self._stream(daemon, telling, once)
+                    return self._verdict(telling)
                 finally:
                     telling.close()
+
+    @contextmanager
+    def _watched(self, url: str) -> Iterator[None]:
+        """Show the live view where there is a terminal for it, and leave its last state there afterwards."""
+        if not can_live(self.console):
+            yield
+            return
+        screen = Screen(self.console, url, self.clock)
+        try:
+            with screen:
+                self.screen = screen
+                yield
+        finally:
+            self.screen = None
+            self.console.print(screen.summary())
 
     @contextmanager
     def _daemon(self, config: Path) -> Iterator[subprocess.Popen[bytes]]:
@@ -143,7 +166,7 @@ class _Demo:
         lines = (self.folder / "daemon.log").read_text(encoding="utf-8", errors="replace").splitlines()
         return ":\n" + "\n".join(lines[-20:])
 
-    def _stream(self, daemon: subprocess.Popen[bytes], telling: Telling, once: bool) -> int:
+    def _stream(self, daemon: subprocess.Popen[bytes], telling: Telling, once: bool) -> None:
         """Write the logs and tell what comes of it, until the story is over or someone interrupts."""
         started_s, told = self.clock.monotonic_s(), False
         while True:
@@ -156,8 +179,10 @@ class _Demo:
             if over and not told:
                 told = True
                 self._conclude(telling, once)
+            if self.screen is not None:
+                self.screen.look(position(self.story, self.sent_us))
             if once and (over or telling.surprises or elapsed_s > LIMIT_S):
-                return self._verdict(telling)
+                return
             time.sleep(STEP_S)
 
     def _write(self, upto_us: int) -> None:

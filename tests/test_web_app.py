@@ -17,6 +17,7 @@ from monitor.time import HOUR_US
 from monitor.types import Window
 from monitor.web.backend import Health
 from monitor.web.snapshot import AlertView, Snapshot
+from monitor.web.telemetry import OUTCOMES
 
 EARLIER = Window(WINDOW.start_us - HOUR_US, WINDOW.end_us - HOUR_US)
 
@@ -97,12 +98,18 @@ def test_metrics_are_gzipped_when_asked(client: httpx.Client) -> None:
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
-def test_models_show_watermark_window_reference_and_counts_by_state(client: httpx.Client) -> None:
+def test_models_show_watermark_window_reference_and_counts_by_state(
+    client: httpx.Client, backend: MemoryBackend
+) -> None:
+    backend.telemetry.events.labels("credit", "prediction", "landed").inc(3)
     (model,) = get(client, "/api/v1/models")["models"]
     assert model == {
         "name": "credit", "task": "binary", "state": "ok", "watermark": "2026-11-22T10:01:00Z",
         "window_start": "2026-11-22T09:00:00Z", "window_end": "2026-11-22T10:00:00Z",
         "reference_id": "ref-1f2e", "results": {"ok": 9, "single_class": 1},
+        "events": {kind: dict.fromkeys(OUTCOMES, 0) | counted for kind, counted in (
+            ("prediction", {"landed": 3}), ("feedback", {}),
+        )},
     }  # fmt: skip
 
 

@@ -152,7 +152,9 @@ class MemoryBackend:
         return [row][:limit]
 
     def outbox(self, state: str | None, limit: int) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = [{"id": f"msg_{s}", "state": s} for s in ("delivered", "dead")]
+        rows: list[dict[str, object]] = [
+            {"id": f"msg_{s}", "rule": "retrain", "state": s} for s in ("delivered", "dead")
+        ]
         return [row for row in rows if state in (None, row["state"])][-limit:]
 
     def retry_messages(self, id: str | None, action: str | None) -> int:

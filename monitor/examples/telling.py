@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -35,8 +35,8 @@ class Telling:
 
     Parameters
     ----------
-    console
-        Where to write.
+    say
+        Takes each paragraph, and a style for those that matter.
     url
         The daemon's address.
     story
@@ -50,8 +50,8 @@ class Telling:
         Sentences about what should not have happened: alerts before their cause, or on other features.
     """
 
-    def __init__(self, console: Console, url: str, story: Story) -> None:
-        self.console, self.story = console, story
+    def __init__(self, say: Callable[[str, str], None], url: str, story: Story) -> None:
+        self._say, self.story = say, story
         self.done: set[str] = set()
         self.surprises: list[str] = []
         self._client = httpx.Client(base_url=url, timeout=5.0, trust_env=False)
@@ -87,8 +87,8 @@ class Telling:
                 return
 
     def say(self, text: str, style: str = "") -> None:
-        """Write one paragraph; ``text`` is plain, ``style`` shows on terminals only."""
-        tell(self.console, text, style)
+        """Say one paragraph; ``text`` is plain, ``style`` shows on terminals only."""
+        self._say(text, style)
 
     def _announce(self, event_us: int) -> None:
         told = [
@@ -183,6 +183,12 @@ def tell(console: Console, text: str, style: str = "") -> None:
 def day(moment_us: int) -> str:
     """Return the date of a moment."""
     return to_rfc3339(moment_us)[:10]
+
+
+def position(story: Story, event_us: int) -> str:
+    """Return how far the stream has come, in words."""
+    passed = (event_us - story.start_us) // DAY_US + 1
+    return f"demonstration: day {passed} of {DAYS}, {day(event_us)}"
 
 
 def opening(story: Story, url: str) -> str:

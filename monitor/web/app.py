@@ -90,7 +90,11 @@ class Web:
         counts = {model.name: Counter[str]() for model in snapshot.models}
         for result in snapshot.results:
             counts.setdefault(result.model, Counter())[result.state] += 1
-        return Json({"models": [model_json(model, counts[model.name]) for model in snapshot.models]})
+        models = [
+            model_json(model, counts[model.name], self.backend.telemetry.events_of(model.name))
+            for model in snapshot.models
+        ]
+        return Json({"models": models})
 
     async def alerts(self, request: Request) -> Response:
         given = alert_filter(request.query_params)

@@ -66,8 +66,10 @@ def alert_json(alert: AlertView) -> dict[str, Any]:
     }
 
 
-def model_json(model: ModelView, states: Mapping[str, int]) -> dict[str, Any]:
-    """Return the public form of one model; ``states`` counts its newest results by state."""
+def model_json(
+    model: ModelView, states: Mapping[str, int], events: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
+    """Return the public form of one model; counted are its newest results by state, and its events."""
     return {
         "name": model.name,
         "task": model.task,
@@ -76,4 +78,5 @@ def model_json(model: ModelView, states: Mapping[str, int]) -> dict[str, Any]:
         **window_json(model.last_window),
         "reference_id": model.reference_id,
         "results": dict(states),
+        "events": events,
     }

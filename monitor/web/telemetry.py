@@ -112,6 +112,17 @@ class Telemetry:
         self.config_last_reload_successful.set(1)
         self.config_last_reload_success.set(now_us / 1e6)
 
+    def events_of(self, model: str) -> dict[str, dict[str, int]]:
+        """Return how many events of a model there have been since the start, by kind and outcome."""
+        name = PREFIX + "events_total"
+        return {
+            kind: {
+                outcome: int(self.value(name, model=model, kind=kind, outcome=outcome) or 0)
+                for outcome in OUTCOMES
+            }
+            for kind in KINDS
+        }
+
     def value(self, sample: str, **labels: str) -> float | None:
         """Return one sample's value, None where it does not exist yet."""
         return self.registry.get_sample_value(sample, labels)
