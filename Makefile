@@ -23,11 +23,11 @@ run: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	scripts/install_test_tools.sh
-	$(PY) -m pytest -m "not kafka" -n auto --dist worksteal --durations=10
-	$(PY) -m pytest -m kafka --durations=10
+	$(PY) -m pytest -m "not kafka" --durations=10
+	$(PY) -m pytest -m kafka -n 0 --durations=10
 
 check: lint
-	$(PY) -m pytest -n auto --dist worksteal
+	$(PY) -m pytest
 
 lint: $(VENV)/.dev
 	$(PY) -m ruff format --check .

@@ -1,7 +1,11 @@
-"""Fixtures that start real servers: one Kafka for the session, and private ones to stop and start."""
+"""Fixtures that start real servers: one Kafka for the session, and private ones to stop and start.
+
+And one that keeps what a command run in this process does to logging from the next test.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,6 +15,14 @@ from kafka_broker import Broker, Cluster, KafkaUnavailableError, outside_broker
 
 # A shell that starts the tests in the background has them ignore interrupts, and so would all they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_found() -> Iterator[None]:
+    found = {name: logging.getLogger(name).level for name in (None, "monitor", "apscheduler")}
+    yield
+    for name, level in found.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def _started() -> Broker:

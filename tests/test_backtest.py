@@ -72,6 +72,7 @@ def test_two_rule_sets_are_shown_side_by_side(history: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_stopped_daemon_s_store_gives_the_same_backtest_as_its_files(history: Path) -> None:
     text = SMALL.replace("unused.duckdb", "kept.duckdb") + 'server: {listen: "127.0.0.1:0"}\n'
     (history / "config.yaml").write_text(text)

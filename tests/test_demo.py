@@ -69,6 +69,7 @@ def told(
     return replay(plan(load(config)), folder=folder)
 
 
+@pytest.mark.slow
 def test_every_prediction_is_dated_inside_its_day_and_in_order(story: employment.Story) -> None:
     times = [moment(event["timestamp"]) for event in events(story.predictions)]
     assert times == list(story.prediction_times_us) == sorted(times)
@@ -77,6 +78,7 @@ def test_every_prediction_is_dated_inside_its_day_and_in_order(story: employment
     assert set(counts) == {2_500}
 
 
+@pytest.mark.slow
 def test_labels_come_four_to_twenty_hours_later_for_92_percent(story: employment.Story) -> None:
     made = {e["event_id"]: moment(e["timestamp"]) for e in events(story.predictions)}
     labels = events(story.labels)
@@ -87,6 +89,7 @@ def test_labels_come_four_to_twenty_hours_later_for_92_percent(story: employment
     assert [moment(e["timestamp"]) for e in labels] == sorted(story.label_times_us)
 
 
+@pytest.mark.slow
 def test_the_recode_changes_schooling_alone_and_only_from_its_day_on(story: employment.Story) -> None:
     rows = employment.people("stream").sample(60_000, random_state=0, ignore_index=True)
     sent = pd.DataFrame([e["features"] for e in events(story.predictions)])
@@ -95,6 +98,7 @@ def test_the_recode_changes_schooling_alone_and_only_from_its_day_on(story: empl
     assert changed["schooling"].idxmax() // 2_500 == employment.RECODE_DAY
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_features_as_sent(model: Any, story: employment.Story) -> None:
     some = events(story.predictions)[::7_000]
     matrix = [[float(e["features"][name]) for name in employment.FEATURES] for e in some]
@@ -102,6 +106,7 @@ def test_scores_are_those_of_the_features_as_sent(model: Any, story: employment.
     assert [e["prediction"] for e in some] == ["1" if e["score"] >= 0.5 else "0" for e in some]
 
 
+@pytest.mark.slow
 def test_a_line_is_written_exactly_once_however_the_time_is_cut(story: employment.Story) -> None:
     rng = np.random.default_rng(1)
     cuts = [START_US - 1, *sorted(rng.integers(START_US, START_US + 25 * DAY_US, 50)), START_US + 30 * DAY_US]
@@ -153,6 +158,7 @@ def test_the_kept_configuration_is_the_one_that_runs() -> None:
     assert yaml.safe_load(text.replace("../state/quickstart/", "")) == shipped
 
 
+@pytest.mark.slow
 def test_the_kafka_configuration_watches_the_same_model_the_same_way(tmp_path: Path, model: Any) -> None:
     employment.prepare(tmp_path, model)
     (tmp_path / "webhook.secret").write_text(SECRET)

@@ -111,6 +111,7 @@ def test_a_small_reference_gives_intervals_wide_enough_for_its_own_error() -> No
     assert inside >= 85  # 95 but for the fit to its own rows; with the draws of labels alone it is below 60
 
 
+@pytest.mark.slow
 def test_the_estimate_is_unbiased_for_the_accuracy_that_labels_give() -> None:
     rng = np.random.default_rng(3)
     differences = []

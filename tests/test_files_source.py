@@ -223,6 +223,7 @@ def test_the_rest_of_an_endless_line_is_skipped_even_after_a_restart(
     assert len(log.rejected) == 1
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_stays_within_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:

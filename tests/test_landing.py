@@ -196,6 +196,7 @@ def test_a_new_partition_of_a_failed_batch_is_forgotten_with_it() -> None:
     assert core.store.positions("events")[new] == Position(1)
 
 
+@pytest.mark.slow
 def test_sources_that_land_at_the_same_time_never_share_a_row_number() -> None:
     core = InProcess()
     failures: list[BaseException] = []
@@ -245,6 +246,7 @@ RECORDS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(RECORDS, max_size=25), st.data())
 def test_however_a_log_is_cut_into_batches_the_same_is_stored_and_the_books_add_up(

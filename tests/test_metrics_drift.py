@@ -98,6 +98,7 @@ def test_binned_distances_are_those_of_the_references_deciles(shape: str, n: int
     assert value("psi_critical", pair) == pytest.approx(limit(p, q, 0.01), rel=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "term", "curvature", "pseudocount"),
     [

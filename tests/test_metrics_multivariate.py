@@ -102,6 +102,7 @@ def test_more_missing_values_or_another_mix_of_categories_are_told_apart(what: s
     assert ask("mmd", pair).detail["pvalue"] < 0.01
 
 
+@pytest.mark.slow
 def test_without_drift_the_interval_holds_one_half_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(7)
     found = [ask("domain_classifier_auc", rows(side(rng, 120), side(rng, 80), seed=i)) for i in range(40)]
@@ -153,6 +154,7 @@ def test_mmd_of_an_embedding_is_that_of_its_vectors() -> None:
     assert ask("reconstruction_error", pair).state == "not_applicable"
 
 
+@pytest.mark.slow
 def test_mmd_pvalues_are_uniform_without_drift_and_small_with_it() -> None:
     rng = np.random.default_rng(10)
     without = [ask("mmd", rows(side(rng, 60), side(rng, 40), seed=i)).detail["pvalue"] for i in range(100)]

@@ -303,6 +303,7 @@ def replayed(config_path: Path) -> list[str]:
     return [*rows, *(json.dumps(one, sort_keys=True) for one in outcome.transitions)]
 
 
+@pytest.mark.slow
 def test_a_replay_of_files_is_the_same_whatever_their_order_and_repetition(tmp_path: Path) -> None:
     rows = rankings.draw(np.random.default_rng(12), 300)
     events, labels = records(rows)

@@ -59,6 +59,7 @@ def gap(rows: pd.DataFrame) -> float:
     return float(rates.max() - rates.min())
 
 
+@pytest.mark.slow
 def test_baselines_are_the_metrics_of_twenty_chunks_in_the_order_of_the_file(tmp_path: Path) -> None:
     rows = frame()
     rows.loc[::7, "age"] = np.nan
@@ -79,6 +80,7 @@ def test_baselines_are_the_metrics_of_twenty_chunks_in_the_order_of_the_file(tmp
         assert (one.chunks, one.chunk_rows) == (20, CHUNK)
 
 
+@pytest.mark.slow
 def test_drift_has_a_spread_between_chunks_and_no_value_of_the_whole(tmp_path: Path) -> None:
     from scipy.stats import ks_2samp
 
@@ -94,6 +96,7 @@ def test_drift_has_a_spread_between_chunks_and_no_value_of_the_whole(tmp_path: P
     assert one.mean is not None and shuffled.mean is not None and one.mean > 2 * shuffled.mean
 
 
+@pytest.mark.slow
 def test_rows_with_times_are_cut_in_the_order_of_time_wherever_they_stand(tmp_path: Path) -> None:
     rows = frame()
     rows["timestamp"] = pd.date_range("2026-01-01", periods=len(rows), freq="min", tz="UTC")
@@ -104,6 +107,7 @@ def test_rows_with_times_are_cut_in_the_order_of_time_wherever_they_stand(tmp_pa
         assert one.mean == pytest.approx(shuffled[key].mean, abs=1e-9), key
 
 
+@pytest.mark.slow
 def test_what_the_stream_did_to_the_rows_has_no_baseline(tmp_path: Path) -> None:
     names = {key[0] for key in found(frame(), tmp_path)}
     assert "drifted_share" in names and "group_accuracy" in names

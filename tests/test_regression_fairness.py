@@ -146,6 +146,7 @@ def gaps(groups: int, windows: int, rows: int, metric: str, truth: float) -> flo
     return inside / windows
 
 
+@pytest.mark.slow
 def test_the_interval_of_a_gap_of_two_groups_holds_it_in_95_of_100_windows() -> None:
     assert 0.93 <= gaps(2, 1000, 200, "mean_error_difference", 1.0) <= 0.97
 

@@ -140,6 +140,7 @@ def limit(calibration: Calibration, rule: AlertRule, result: Result, series: int
     return found
 
 
+@pytest.mark.slow
 def test_psi_limits_are_the_chi_squared_law_of_both_sample_sizes() -> None:
     reference = Reference("r", 5_000, {"x": numbers(RNG.normal(size=5_000).tolist(), [0.0]).reference})
     calibration, rule = Calibration(reference, SPEC), AlertRule(name="a", metric="psi", above=MONTHLY)

@@ -69,6 +69,7 @@ def test_a_calibrated_rule_says_the_rate_it_was_given_whatever_it_covers() -> No
         assert found.false_alarms == pytest.approx(2, rel=0.35)
 
 
+@pytest.mark.slow
 def test_critical_values_raise_alpha_false_alarms_in_each_series() -> None:
     found = ahead(1_000, metric="ks_statistic", above=Critical(0.001))
     assert found.series == 2
@@ -78,6 +79,7 @@ def test_critical_values_raise_alpha_false_alarms_in_each_series() -> None:
     assert same.false_alarms == pytest.approx(found.false_alarms, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_smallest_shift_is_one_that_shifted_rows_show_in_four_of_five_windows() -> None:
     found = ahead(1_000, metric="ks_statistic", above=Critical(0.001), feature="a")
     size = last_number(found.drift)

@@ -220,6 +220,7 @@ EVENTS = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=12), st.randoms(use_true_random=False))
 def test_any_interleaving_of_two_partitions_keeps_the_least_place_of_each_id(

@@ -216,6 +216,7 @@ def test_promtool_finds_nothing_to_say_about_the_metrics(backend: MemoryBackend)
     assert checked.returncode == 0
 
 
+@pytest.mark.slow
 def test_every_rule_fires_when_it_should_and_only_then() -> None:
     cases = Path(__file__).parent / "prometheus_rules.yaml"
     checked = subprocess.run(

@@ -75,6 +75,7 @@ def test_a_thousand_idle_connections_do_not_slow_a_scrape() -> None:
         assert closed == 550  # the table holds 400: the oldest gave way
 
 
+@pytest.mark.slow
 def test_clients_that_drip_a_head_are_cut_off_and_slow_nobody() -> None:
     with serving(MemoryBackend(), head_s=1.5) as server, connections(server, 200) as slow:
         stop = threading.Event()
@@ -105,6 +106,7 @@ def test_an_idle_connection_keeps_its_place_while_it_is_used() -> None:
         assert len(opened) == 1
 
 
+@pytest.mark.slow
 def test_clients_that_take_no_answer_hold_up_nobody() -> None:
     many = tuple(result("accuracy", i / 7, segment=f"city={i}") for i in range(15_000))
     backend = MemoryBackend(replace(SNAPSHOT, results=RESULTS + many))
@@ -173,6 +175,7 @@ def trusting(tls: Tls) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(tls.cert_file))
 
 
+@pytest.mark.slow
 def test_silent_tls_clients_do_not_slow_a_scrape_and_are_cut_off(tmp_path: Path) -> None:
     tls = make_certificate(tmp_path, "one")
     backend = MemoryBackend()

@@ -76,6 +76,7 @@ def test_any_interleaving_and_batch_split_gives_bit_identical_results(tmp_path: 
     assert json.dumps(pieces.results()) == json.dumps(whole.results())
 
 
+@pytest.mark.slow
 def test_large_windows_are_summed_in_pieces_that_do_not_depend_on_the_order_of_arrival(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +112,7 @@ def reference_file(tmp_path_factory: pytest.TempPathFactory) -> ReferenceFile:
     return ReferenceFile(path)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(SOME_PREDICTIONS, min_size=1, max_size=12),
