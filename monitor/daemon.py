@@ -27,6 +27,7 @@ from monitor.cycle import Monitored
 from monitor.deliveries import Standing, endpoints
 from monitor.errors import ConfigError, MonitorError
 from monitor.ingest import Ingest
+from monitor.pauses import Lasting, shorten
 from monitor.store.landing import LandReport
 from monitor.store.outbox import StoredOutbox
 from monitor.store.store import Store
@@ -78,7 +79,7 @@ class Daemon(StoreBackend):
         self._read_config = read_config
         self.clock: Clock = clock or SystemClock()
         self.telemetry = Telemetry()
-        self._current = Current()
+        self._current, self._lasting = Current(), Lasting()
         self._next_refusal_s = 0.0
         self._stop, self._reload = threading.Event(), threading.Event()
         self._changing = threading.Lock()  # held while a tick runs, and while a reload swaps the parts
@@ -100,8 +101,8 @@ class Daemon(StoreBackend):
             standing=self.standing,
             pace=pace,
         )
-        self._warm: Callable[[], None] = app.state.exposition.warm
-        self.worker.published = self._warm
+        self._prepare: Callable[[Snapshot], None] = app.state.exposition.prepare
+        self.worker.prepare = self._prepare
         self._scheduler = BackgroundScheduler(timezone="UTC")
         self._relay_thread = threading.Thread(
             target=self.relay.run, args=(self._stop,), name="relay", daemon=True
@@ -126,10 +127,12 @@ class Daemon(StoreBackend):
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain."""
+        shorten()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, lambda *_: self._reload.set())
         self.start()
+        self._lasting.note()
         notify("READY=1", f"STATUS=serving {self.server.url}")
         interval_s, next_pat_s = watchdog_interval_s(), 0.0
         while not self._stop.wait(0.2):
@@ -193,6 +196,7 @@ class Daemon(StoreBackend):
         with self._changing:
             if not self._stop.is_set():
                 self.worker.tick()
+        self._lasting.note()
 
     def _landed(self, report: LandReport) -> None:
         for (model, kind), count in report.landed.items():
@@ -289,7 +293,7 @@ class Daemon(StoreBackend):
         finally:
             old_worker.halt()
             old_worker.cursor.close()
-            self.worker.published = self._warm
+            self.worker.prepare = self._prepare
             self.worker.ticks = old_worker.ticks
             self.relay.endpoints = endpoints(self.plan.config)
             for ingest in self.ingests.values():

@@ -19,7 +19,7 @@ from monitor.time import HOUR_US, MINUTE_US, Clock, to_rfc3339
 from monitor.types import Result
 from monitor.view import current_results, snapshot
 from monitor.watermark import PartitionProgress, watermark
-from monitor.web.snapshot import Current
+from monitor.web.snapshot import Current, Snapshot
 from monitor.web.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Worker:
         self.stop = threading.Event()
         self.progress_s = clock.monotonic_s()
         self.ticks = 0
-        self.published: Callable[[], None] = lambda: None
+        self.prepare: Callable[[Snapshot], None] = lambda snapshot: None  # called before it is published
         self._results: tuple[Result, ...] | None = None
         self._last_success: dict[str, int] = {}
         self._states: dict[str, str] = {}
@@ -99,13 +99,12 @@ class Worker:
         if self._results is None:
             self._results = current_results(self.cursor, self.cycles)
         sources = {name: (status, self.ingests[name].paused) for name, status in statuses.items()}
-        self.current.publish(
-            snapshot(
-                self.store, self.cursor, self.cycles, self._results, sources,
-                last_success=self._last_success, states=self._states, now_us=self.clock.now_us(),
-            )
+        new = snapshot(
+            self.store, self.cursor, self.cycles, self._results, sources,
+            last_success=self._last_success, states=self._states, now_us=self.clock.now_us(),
         )  # fmt: skip
-        self.published()
+        self.prepare(new)
+        self.current.publish(new)
 
     def _turn(self, cycle: Cycle, statuses: Mapping[str, SourceStatus]) -> None:
         name, now_us = cycle.monitored.spec.name, self.clock.now_us()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import random
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -17,6 +19,7 @@ from monitor.types import Result, Window
 from monitor.web import gauges, telemetry
 from monitor.web.exposition import Exposition
 from monitor.web.labels import label_value
+from monitor.web.pieces import gzipped
 from monitor.web.snapshot import AlertView, Snapshot
 from monitor.web.telemetry import PREFIX
 
@@ -25,7 +28,7 @@ Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def body(exposition: Exposition, accept: str = "") -> str:
-    return b"".join(exposition.render(accept)[1]).decode()
+    return b"".join(piece.text for piece in exposition.render(accept)[1]).decode()
 
 
 def scraped(exposition: Exposition) -> Series:
@@ -242,7 +245,33 @@ def test_a_stored_result_of_a_metric_that_is_gone_is_still_shown() -> None:
 
 
 def test_results_that_did_not_change_are_rendered_once_and_shared_between_scrapes() -> None:
+    backend = MemoryBackend(with_results(*many(100)))
+    exposition = Exposition(backend.snapshot, backend.telemetry)
+    (_, gauges, results, _), (_, *again, _) = (exposition.render(OPENMETRICS)[1] for _ in range(2))
+    assert again == [gauges, results]
+    backend.current.publish(replace(backend.snapshot(), taken_us=7))
+    _, other, same, _ = exposition.render(OPENMETRICS)[1]
+    assert same is results and other is not gauges and b"snapshot_timestamp_seconds 7e-06" in other.text
+
+
+def test_a_snapshot_that_was_prepared_is_published_without_rendering(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = MemoryBackend(with_results(result("f1", 0.25)))
+    exposition = Exposition(backend.snapshot, backend.telemetry)
+    assert of(scraped(exposition), "f1") == {ALL: 0.25}
+    new = with_results(result("f1", 0.75))
+    exposition.prepare(new)
+    monkeypatch.setattr("monitor.web.exposition.gauges", lambda _: pytest.fail("rendered at a scrape"))
+    assert of(scraped(exposition), "f1") == {ALL: 0.25}  # not published yet
+    backend.current.publish(new)
+    assert of(scraped(exposition), "f1") == {ALL: 0.75}
+    assert body(exposition, OPENMETRICS).endswith("# EOF\n")  # Prometheus' format is always ready
+
+
+def test_what_clients_unpack_is_what_others_get_plain() -> None:
     exposition = exposed(with_results(*many(100)))
-    exposition.warm()
-    first, second = (exposition.render(OPENMETRICS)[1][1] for _ in range(2))
-    assert first is second
+    pieces = exposition.render(OPENMETRICS)[1]
+    plain, packed = b"".join(piece.text for piece in pieces), b"".join(gzipped(pieces))
+    whole = zlib.decompressobj(wbits=31)  # of one member, as clients read it
+    assert whole.decompress(packed) == plain
+    assert whole.eof and not whole.unused_data
+    assert len(packed) < len(gzip.compress(plain, 3)) * 1.1

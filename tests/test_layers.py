@@ -18,7 +18,7 @@ LAYERS = (
     {"examples", "trial"},
     {"backtest"},
     {"daemon", "replay", "access", "checkup", "logs"},
-    {"systemd"},
+    {"systemd", "pauses"},
     {"remote", "stored"},
     {"worker"},
     {"view"},

@@ -150,7 +150,8 @@ def test_prometheus_has_every_series_with_its_value(prometheus: Prometheus, back
         ("income-drift", "credit", "warning"): 1.0
     }
     assert prometheus.query('model_monitor_quarantined_total{job="model-monitor"}') == {("not_json",): 7.0}
-    rendered = b"".join(Exposition(backend.snapshot, backend.telemetry).render()[1]).decode()
+    pieces = Exposition(backend.snapshot, backend.telemetry).render()[1]
+    rendered = b"".join(piece.text for piece in pieces).decode()
     lines = [line for line in rendered.splitlines() if line and not line.startswith("#")]
     assert sum(prometheus.query("scrape_samples_scraped" + plain).values()) == len(lines)
 
@@ -208,7 +209,7 @@ def test_a_series_that_vanished_is_stale_within_seconds(
 
 
 def test_promtool_finds_nothing_to_say_about_the_metrics(backend: MemoryBackend) -> None:
-    text = b"".join(Exposition(backend.snapshot, backend.telemetry).render()[1])
+    text = b"".join(piece.text for piece in Exposition(backend.snapshot, backend.telemetry).render()[1])
     checked = subprocess.run(
         [command("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
     )

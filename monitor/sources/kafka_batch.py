@@ -13,6 +13,7 @@ from monitor.sources.kafka import KIB, Chunk, TopicPartition
 from monitor.types import RAW_SCHEMA, Partition, Rejected
 
 PAYLOAD_BYTES = 4 * KIB  # how much of a refused record is kept
+PIECE_RECORDS = 8_192  # laid out at a time: whoever waits for the interpreter gets it in between
 _NEVER = np.iinfo(np.int64).max
 
 Int64 = npt.NDArray[np.int64]
@@ -67,7 +68,10 @@ class Columns:
         renumbered = np.cumsum(used, dtype=np.int32) - 1
         record_us = pa.array(self.times_ms * 1000, pa.int64(), mask=self.times_ms < 0)
         part = pa.array(renumbered[self.part].astype(np.int32), pa.int32())
-        values = pa.array(self.values, pa.binary())
+        pieces = range(0, len(self.values), PIECE_RECORDS)
+        values = pa.chunked_array(
+            [pa.array(self.values[i : i + PIECE_RECORDS], pa.binary()) for i in pieces], pa.binary()
+        )
         columns = [part, pa.array(self.off, pa.int64()), record_us, values]
         names = tuple(partitions[key] for key, some in zip(self.keys, used, strict=True) if some)
         return names, pa.Table.from_arrays(columns, schema=RAW_SCHEMA)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +28,7 @@ from monitor.web.explanations import Explanations
 from monitor.web.exposition import SERIES_BUDGET, Exposition
 from monitor.web.jsonable import Json, alert_json, model_json, time_or_none
 from monitor.web.params import BadRequest, alert_filter, known, limit, one_of, results_query, series_query
+from monitor.web.pieces import gzipped
 from monitor.web.snapshot import PartitionView, QuarantineView, SourceView
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class Web:
 
 
 def create_app(backend: Backend, *, budget: int = SERIES_BUDGET) -> Starlette:
-    """Return the ASGI application; ``app.state.exposition`` can be warmed after a new snapshot.
+    """Return the ASGI application; ``app.state.exposition`` can prepare a snapshot before it is published.
 
     Parameters
     ----------
@@ -229,11 +229,11 @@ class Parts(Response):
 
 
 def _render(exposition: Exposition, accept: str, encodings: str) -> tuple[dict[str, str], tuple[bytes, ...]]:
-    content_type, parts = exposition.render(accept)
+    content_type, pieces = exposition.render(accept)
     headers = {"content-type": content_type, "vary": "accept, accept-encoding"}
     if gzip_accepted(encodings):
-        return headers | {"content-encoding": "gzip"}, (gzip.compress(b"".join(parts), 3),)
-    return headers, parts
+        return headers | {"content-encoding": "gzip"}, gzipped(pieces)
+    return headers, tuple(piece.text for piece in pieces)
 
 
 def _fields(

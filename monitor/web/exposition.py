@@ -20,6 +20,7 @@ from monitor.types import ALL_VERSIONS, Result
 from monitor.web.gauges import gauges
 from monitor.web.labels import label_value
 from monitor.web.names import family, help_text
+from monitor.web.pieces import Piece
 from monitor.web.snapshot import Snapshot
 from monitor.web.telemetry import PREFIX, Telemetry
 
@@ -28,6 +29,7 @@ RESULT_LABELS = ("model", "version", "feature", "attribute", "group", "segment")
 STATE_FAMILY = PREFIX + "check_state"
 STATE_HELP = "Always 1: the reason why this result has no value. A result with a value has no such series."
 WORST = "_worst_segment"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 _EOF = b"# EOF\n"
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
@@ -133,8 +135,17 @@ def _help(name: str, metric: str) -> str:
     return f"{name.removeprefix(base + '_').capitalize()} end of the confidence interval of {base}."
 
 
+class _Shown:
+    """One snapshot rendered: results and gauges, each in the formats that have been asked for."""
+
+    def __init__(self, snapshot: Snapshot, live: list[Metric], collector: SnapshotCollector) -> None:
+        self.snapshot, self.live, self.collector = snapshot, live, collector
+        self.results: dict[bool, Piece] = {}
+        self.gauges: dict[bool, Piece] = {}
+
+
 class Exposition:
-    """Rendered ``/metrics``; the part that holds the results is rendered once for each set of results.
+    """Rendered ``/metrics``; what follows from a snapshot is rendered and compressed once for all scrapes.
 
     Parameters
     ----------
@@ -152,45 +163,63 @@ class Exposition:
         self._snapshot = snapshot
         self._telemetry = telemetry
         self._budget = budget
-        self._lock = threading.Lock()
-        self._results: tuple[Result, ...] | None = None
-        self._collector = SnapshotCollector((), 0)
-        self._rendered: dict[bool, bytes] = {}
+        self._lock = threading.Lock()  # held while a snapshot is rendered; scrapes of a rendered one pass by
+        self._shown: tuple[_Shown, ...] = ()  # the published one, and the one about to be
+        self._formats = {True}  # whether OpenMetrics, as Prometheus asks first
 
-    def render(self, accept: str = "") -> tuple[str, tuple[bytes, ...]]:
-        """Return the content type chosen for an ``Accept`` header, and the body in parts.
-
-        The parts are shared between scrapes, so that a hundred slow readers hold one copy.
-        """
-        encode, content_type = _encoder(accept)
+    def render(self, accept: str = "") -> tuple[str, tuple[Piece, ...]]:
+        """Return the content type chosen for an ``Accept`` header, and the body in pieces."""
+        _, content_type = _encoder(accept)
         openmetrics = content_type.startswith("application/openmetrics-text")
-        end = _EOF if openmetrics else b""
+        snapshot = self._snapshot()
+        shown = self._of(snapshot)
+        if shown is None or openmetrics not in shown.gauges:
+            with self._lock:
+                self._formats.add(openmetrics)
+                shown = self._rendered(snapshot)
+        own = _piece(_own(self._telemetry), openmetrics)
+        end = Piece(_EOF if openmetrics else b"")
+        return content_type, (own, shown.gauges[openmetrics], shown.results[openmetrics], end)
+
+    def prepare(self, snapshot: Snapshot) -> None:
+        """Render a snapshot that is going to be published, so that no scrape has to wait for it."""
         with self._lock:
-            snapshot = self._snapshot()
-            live = list(gauges(snapshot))
-            self._plan(snapshot.results, live)
-            if openmetrics not in self._rendered:
-                self._rendered[openmetrics] = encode(self._collector).removesuffix(end)
-            own = encode(_Families([*_own(self._telemetry), *live])).removesuffix(end)
-            return content_type, (own, self._rendered[openmetrics], end)
+            self._rendered(snapshot)
 
-    def warm(self) -> None:
-        """Render ahead of the next scrape, for a caller that has just published a new snapshot."""
-        self.render("application/openmetrics-text; version=1.0.0")
+    def _of(self, snapshot: Snapshot) -> _Shown | None:
+        return next((one for one in self._shown if one.snapshot is snapshot), None)
 
-    def _plan(self, results: tuple[Result, ...], live: list[Metric]) -> None:
-        if results is self._results:
-            return
+    def _rendered(self, snapshot: Snapshot) -> _Shown:
+        shown = self._of(snapshot) or self._planned(snapshot)
+        for openmetrics in self._formats - shown.gauges.keys():
+            if openmetrics not in shown.results:
+                shown.results[openmetrics] = _piece(shown.collector.collect(), openmetrics)
+            shown.gauges[openmetrics] = _piece(shown.live, openmetrics)
+        self._shown = (*(one for one in self._shown[-1:] if one is not shown), shown)
+        return shown
+
+    def _planned(self, snapshot: Snapshot) -> _Shown:
+        live = list(gauges(snapshot))
+        for before in self._shown[::-1]:
+            if before.snapshot.results is snapshot.results:
+                shown = _Shown(snapshot, live, before.collector)
+                shown.results = before.results
+                return shown
         used = sum(len(m.samples) for m in [*_own(self._telemetry), *live])
-        self._collector = SnapshotCollector(results, max(0, self._budget - used))
-        self._telemetry.series_dropped.inc(self._collector.dropped)
-        self._results, self._rendered = results, {}
+        collector = SnapshotCollector(snapshot.results, max(0, self._budget - used))
+        self._telemetry.series_dropped.inc(collector.dropped)
+        return _Shown(snapshot, live, collector)
+
+
+def _piece(families: Iterable[Metric], openmetrics: bool) -> Piece:
+    encode, _ = _encoder(OPENMETRICS if openmetrics else "")
+    return Piece(encode(_Families(families)).removesuffix(_EOF))
 
 
 class _Families(Collector):
     """A collector of families that are already built."""
 
-    def __init__(self, families: list[Metric]) -> None:
+    def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
