@@ -20,7 +20,7 @@ Rng = np.random.Generator
 Answers = Mapping[str, tuple[Outcome, float]]
 K = 10
 MISSED = np.array([0.4, 0.3, 0.2, 0.1])  # how often so many relevant items are not in the list
-OF_LISTS = (f"ndcg@{K}", f"map@{K}", f"recall@{K}", "mrr")
+OF_LISTS = (f"ndcg@{K}", f"map@{K}", f"recall@{K}", "mrr", f"baseline_ndcg@{K}")
 
 
 class Lists:
@@ -34,7 +34,8 @@ class Lists:
         relevant = (shown.sum(1) + missed).astype(np.int64)
         ideal = (np.arange(K) < relevant[:, None]).astype(float)
         first = np.where(shown.any(1), shown.argmax(1) + 1, 0)
-        return Gains(shown.astype(float), ideal, relevant, first)
+        popular = shown[:, ::-1].astype(float)  # the baseline shows the same items, the worst first
+        return Gains(shown.astype(float), ideal, relevant, first, popular)
 
     @cached_property
     def truths(self) -> dict[str, float]:

@@ -32,7 +32,7 @@ from monitor.lift import expected_errors
 from monitor.metrics import ColumnPair, GroupData, Outcome, TaskData, WindowFacts, find
 from monitor.metrics.estimates import EstimateData
 from monitor.metrics.examples import rows as sample_of
-from monitor.metrics.fairness.gaps import GAPS
+from monitor.metrics.fairness.gaps import GAPS, Gap
 from monitor.metrics.group_errors import GroupErrorData, GroupErrors
 from monitor.summaries.calibration import Calibrator
 from monitor.summaries.categorical import CategoricalSummary
@@ -333,11 +333,17 @@ class Losses:
 
 
 class Groups:
-    """Groups with a share of the rows, of positives, and the model's rates in each."""
+    """Groups with a share of the rows, of positives, and the model's rates in each; asked for some gaps."""
 
     def __init__(
-        self, sizes: Sequence[float], base: Sequence[float], tpr: Sequence[float], fpr: Sequence[float]
+        self,
+        sizes: Sequence[float],
+        base: Sequence[float],
+        tpr: Sequence[float],
+        fpr: Sequence[float],
+        gaps: Sequence[Gap] = GAPS,
     ) -> None:
+        self.gaps = gaps
         share, base_, tpr_, fpr_ = (np.array(side, dtype=float) for side in (sizes, base, tpr, fpr))
         share = share / share.sum()
         inside = [base_ * tpr_, base_ * (1 - tpr_), (1 - base_) * fpr_, (1 - base_) * (1 - fpr_)]
@@ -359,7 +365,7 @@ class Groups:
             merged = merged.merge(_lift_cells(np.array([[tn, fp], [fn, tp]]), name))
         data = GroupData(merged, "1", _seed(rng), min_group_size=20)
         answers = {}
-        for gap in GAPS:
+        for gap in self.gaps:
             for kind in ("difference", "ratio"):
                 outcome = find(f"{gap.name}_{kind}")(data)
                 compared = outcome.detail.get("rates", {})  # of two groups at least, if there is a value

@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +92,7 @@ def _reference(column: Column, rng: np.random.Generator) -> Any:
     if column.categorical:
         return _categories(rows)
     values = ordered(rows)
-    return NumericSummary.lift_ordered(values, cuts=cuts_from(values))
+    return NumericSummary.lift(values, cuts=cuts_from(values))
 
 
 def _categories(counts: Any) -> CategoricalSummary:
@@ -104,10 +104,12 @@ def _pair(column: Column, reference: Any, rows: Any) -> ColumnPair:
     return ColumnPair(reference, current, alpha=ALPHA)
 
 
-def simulate(column: Column, draw: Draw, n: int, windows: int, seed: int = 0) -> dict[str, float]:
-    """Return the share of windows past each limit."""
+def simulate(
+    column: Column, draw: Draw, n: int, windows: int, seed: int = 0, names: Sequence[str] = ()
+) -> dict[str, float]:
+    """Return the share of windows past each limit, of all metrics or of these."""
     rng = np.random.default_rng([seed, n, *column.name.encode()])
-    names = CATEGORICAL if column.categorical else NUMERIC
+    names = names or (CATEGORICAL if column.categorical else NUMERIC)
     passed = dict.fromkeys(("psi > 0.1", "psi > 0.2", *names), 0)
     for i in range(windows):
         if i % PER_REFERENCE == 0:

@@ -22,7 +22,8 @@ def attribution_mean(data: AttributionData) -> dict[str, Outcome]:
 
     Mean over rows, in the units of what was explained; above 0 the feature raises the score against what the
     explainer takes as its base. 0 means no push on average, which is not the same as no effect. Of several
-    classes only by class, with the class as ``group``: what one gains another loses.
+    classes only by class, with the class as ``group``: what one gains another loses. The interval resamples
+    rows.
 
     Examples
     --------
