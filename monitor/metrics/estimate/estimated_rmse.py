@@ -23,8 +23,8 @@ def estimated_rmse(data: EstimateData) -> Outcome:
     forest of the reference's errors on its numeric, categorical and boolean features and the prediction,
     asked of at most 5,000 rows of the window (those of the smallest hash of their event id). 0 means all
     right. Interval: where the realised value of the window lies, by the central limit theorem over the
-    spread of errors around what is expected of them, and of drawing the sample; the forest's own error is
-    not in it. Under concept drift the estimate is wrong.
+    spread of errors around what is expected of them, of drawing the sample, and of what the forest learnt
+    from so many rows. Under concept drift the estimate is wrong.
 
     Examples
     --------
