@@ -60,9 +60,8 @@ class Browser:
         deadline_s = time.monotonic() + LIMIT_S
         while self._loaded == before:
             self._read(deadline_s)
-        self.value(
-            "new Promise(r => setTimeout(r, 300))"
-        )  # what the page's own script asks for after loading
+        time.sleep(0.3)  # for what the page's own script asks for after loading
+        self.value("0")  # and for the browser to have said so
         return self.seen
 
     def value(self, expression: str) -> Any:
@@ -76,6 +75,12 @@ class Browser:
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
         return str(self.value("document.activeElement.outerHTML.slice(0, 200)"))
+
+    def enter(self) -> None:
+        """Press Enter on what has the focus."""
+        named = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, **named)
 
     def shoot(self, name: str) -> Path:
         """Keep a picture of the whole page."""

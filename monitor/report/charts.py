@@ -1,7 +1,8 @@
 """Charts as inline SVG: no script, coloured by the page's style: light, dark or print.
 
 A chart is markup made of numbers and of escaped text alone. Classes are for the style: ``ref`` is the
-reference, ``now`` the window, ``lim`` a limit, ``ci`` an interval.
+reference, ``now`` the window, ``lim`` a limit, ``ci`` an interval. Each says in words what it shows, for
+those who do not see it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,18 @@ class Point:
     upper: float | None = None
 
 
+def number(value: float | None) -> str:
+    """Return a number as people read it, four significant digits.
+
+    >>> number(0.123456), number(41822.0), number(44150.31), number(1.2e-9), number(None)
+    ('0.1235', '41,822', '44,150', '1.2e-09', '–')
+    """
+    if value is None:
+        return "–"
+    whole = abs(value) < 1e9 and (value == int(value) or abs(value) >= 1e4)
+    return f"{value:,.0f}" if whole else f"{value:.4g}"
+
+
 def sparkline(points: Sequence[Point], bound: float | None, label: str) -> Markup:
     """Draw a series over its windows: its interval as a band, its limit, gaps where it has no value."""
     known = [v for p in points for v in (p.value, p.lower, p.upper) if v is not None]
@@ -55,7 +68,11 @@ def sparkline(points: Sequence[Point], bound: float | None, label: str) -> Marku
 
     parts = [_run(run, at, points, y) for run in _runs(points)]
     limit = "" if bound is None else f'<line class="lim" x1="0" x2="100" y1="{y(bound)}" y2="{y(bound)}"/>'
-    return _svg("spark", 100, 30, label, "".join(parts) + limit, stretch=True)
+    values = [p.value for p in points if p.value is not None]
+    said = [f"first {number(values[0])}", f"last {number(values[-1])}"] if values else []
+    said += [f"from {number(min(values))} to {number(max(values))}"] if values else []
+    said += [f"limit {number(bound)}"] if bound is not None else []
+    return _svg("spark", 100, 30, label, "".join(parts) + limit, ", ".join(said), stretch=True)
 
 
 def _runs(points: Sequence[Point]) -> list[list[int]]:
@@ -111,7 +128,8 @@ def bars(rows: Sequence[Bar], label: str, *, top: float | None = None) -> Markup
                 )
         parts.append(_text(NAME_WIDTH + PLOT_WIDTH + VALUE_WIDTH, middle + 4, row.text, "end", "num"))
     height = max(len(rows), 1) * ROW
-    return _svg("bars", NAME_WIDTH + PLOT_WIDTH + VALUE_WIDTH + 4, height, label, "".join(parts))
+    said = "; ".join(f"{row.name} {row.text}" for row in rows)
+    return _svg("bars", NAME_WIDTH + PLOT_WIDTH + VALUE_WIDTH + 4, height, label, "".join(parts), said)
 
 
 def overlay(names: Sequence[str], reference: IntArray, current: IntArray, label: str) -> Markup:
@@ -133,7 +151,9 @@ def overlay(names: Sequence[str], reference: IntArray, current: IntArray, label:
         word = _text(0, 0, name, "start", chars=16)
         parts.append(f'<g transform="translate({middle:.2f} 170) rotate(35)">{word}</g>')
     parts.append('<line class="axis" x1="4" x2="444" y1="156.5" y2="156.5"/>')
-    return _svg("overlay", 510, 236, label, "".join(parts))
+    shares = zip(names, *(side.tolist() for side in sides), strict=True)
+    said = "; ".join(f"{name}: reference {a:.1%}, window {b:.1%}" for name, a, b in shares)
+    return _svg("overlay", 510, 236, label, "".join(parts), said)
 
 
 def curve(x: FloatArray, y: FloatArray, label: str, axes: tuple[str, str], *, dots: bool = False) -> Markup:
@@ -154,7 +174,9 @@ def curve(x: FloatArray, y: FloatArray, label: str, axes: tuple[str, str], *, do
     upright = _text(0, 0, axes[1], "middle", chars=40)
     names += f'<g transform="translate(13 {low - side / 2}) rotate(-90)">{upright}</g>'
     line = f'<polyline class="now" points="{" ".join(points)}"/>'
-    return _svg("curve", 280, 272, label, grid + ticks + line + marks + names)
+    some = np.unique(np.linspace(0, len(x) - 1, 6).round().astype(np.int64)).tolist()
+    said = f"{axes[1]} at {axes[0]}: " + "; ".join(f"{y[i]:.2f} at {x[i]:.2f}" for i in some)
+    return _svg("curve", 280, 272, label, grid + ticks + line + marks + names, said)
 
 
 def roc(counts: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -169,16 +191,21 @@ def roc(counts: IntArray) -> tuple[FloatArray, FloatArray]:
     return rates[0][keep], rates[1][keep]
 
 
-def _svg(kind: str, width: float, height: float, label: str, body: str, *, stretch: bool = False) -> Markup:
+def _svg(
+    kind: str, width: float, height: float, label: str, body: str, said: str, *, stretch: bool = False
+) -> Markup:
     fit = ' preserveAspectRatio="none"' if stretch else ""
     return Markup(
-        f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}"{fit} '
+        f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}"{fit}'
         f' role="img" aria-label="{escape(label)}">'
-        f"{body}</svg>"
+        f"<desc>{_clean(said)}</desc>{body}</svg>"
     )
 
 
 def _text(x: float, y: float, text: str, anchor: str, kind: str = "", *, chars: int = NAME_CHARS) -> str:
     shown = text if len(text) <= chars else text[: chars - 1] + "…"
-    clean = "".join(c if c.isprintable() else "\ufffd" for c in shown)
-    return f'<text class="{kind}" x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}">{escape(clean)}</text>'
+    return f'<text class="{kind}" x="{x:.2f}" y="{y:.2f}" text-anchor="{anchor}">{_clean(shown)}</text>'
+
+
+def _clean(text: str) -> Markup:
+    return escape("".join(c if c.isprintable() else "\ufffd" for c in text))

@@ -17,12 +17,12 @@ from monitor.cycle import Monitored
 from monitor.metrics import ColumnPair, check_of, find
 from monitor.metrics.performance.calibration_error import reliability
 from monitor.report import charts
-from monitor.report.charts import Bar, Point
+from monitor.report.charts import Bar, Point, number
 from monitor.report.material import SHOWN_COLUMNS, Material, gather
 from monitor.store.explained import read_explained
 from monitor.store.store import Cursor
 from monitor.time import to_rfc3339
-from monitor.types import Result
+from monitor.types import Result, Series
 
 RANKED = ("psi", "js_distance", "ks_statistic")
 MOST_BARS = 25
@@ -210,22 +210,16 @@ def _image(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def number(value: float | None) -> str:
-    """Return a number as people read it, four significant digits.
-
-    >>> number(0.123456), number(41822.0), number(None)
-    ('0.1235', '41,822', '–')
-    """
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if abs(value) < 1e9 and value == int(value) else f"{value:.4g}"
-
-
 def _help(metric: str) -> str:
     try:
         return find(metric).help.replace("``", "")
     except KeyError:
         return ""
+
+
+def _about(series: Series) -> str:
+    """Return what a series is about beside its metric, in a few words."""
+    return " · ".join(part for part in series[3:] if part) or "all"
 
 
 def moment(time_us: int) -> str:
@@ -241,5 +235,5 @@ def _template() -> Any:
         loader=jinja2.PackageLoader("monitor.report"), autoescape=True, trim_blocks=True,
         lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"number": number, "moment": moment, "help": _help}
+    environment.filters |= {"number": number, "moment": moment, "help": _help, "about": _about}
     return environment.get_template("report.html")

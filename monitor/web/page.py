@@ -19,16 +19,18 @@ import monitor
 from monitor.metrics import TARGETS
 from monitor.report import charts
 from monitor.report.board import Board
+from monitor.report.charts import number
 from monitor.report.material import Standing
-from monitor.time import to_rfc3339
+from monitor.report.page import moment
 from monitor.types import ALL_VERSIONS, Result, Series
 from monitor.web.backend import Health
+from monitor.web.cards import PHASES, about, cards, loudness, series_of, trend
 from monitor.web.names import help_text, place
 from monitor.web.snapshot import AlertView, ModelView, Snapshot
 
 MAX_ROWS = 40
 MOST_SHARES = 12
-PHASES = {"firing": 0, "pending": 1, "ok": 2}
+MOST_REASONS = 4
 FIRST = (
     "psi",
     "psi_critical",
@@ -55,6 +57,7 @@ class Cell:
     phase: str
     trend: Markup
     bound: float | None
+    value: float | None
 
 
 @dataclass(slots=True)
@@ -77,6 +80,8 @@ class ModelPage:
     groups: Table
     elsewhere: int
     states: list[tuple[str, int]]
+    reasons: list[tuple[str, str, int]]
+    features: list[str]
     shares: Markup
 
 
@@ -89,8 +94,9 @@ def render(
     chosen: tuple[str, str, Standing, Markup] | None = None,
 ) -> str:
     """Return the page; ``chosen`` is a model, a feature of it, and the chart of its distribution."""
-    alerts = sorted(snapshot.alerts, key=lambda a: (PHASES[a.phase], a.model, a.alert, _about(a)))
-    phases = {_series(a): a for a in reversed(alerts)}
+    alerts = sorted(snapshot.alerts, key=loudness)
+    phases = {series_of(a): a for a in reversed(alerts)}
+    loud = [a for a in alerts if a.phase != "ok" or a.no_data]
     firing = sum(a.phase == "firing" for a in alerts)
     return str(
         _template().render(
@@ -98,9 +104,9 @@ def render(
             version=monitor.__version__,
             health=health,
             snapshot=snapshot,
-            taken=to_rfc3339(snapshot.taken_us - snapshot.taken_us % 1_000_000) if snapshot.taken_us else "",
+            taken=moment(snapshot.taken_us) if snapshot.taken_us else "",
             verdict=_verdict(health, firing, sum(a.phase == "pending" for a in alerts)),
-            loud=[a for a in alerts if a.phase != "ok" or a.no_data],
+            loud=cards(loud, board),
             quiet=[a for a in alerts if a.phase == "ok" and not a.no_data],
             models=[_model_page(m, snapshot.results, phases, board) for m in snapshot.models],
             board=board,
@@ -118,7 +124,7 @@ def security_headers(nonce: str) -> dict[str, str]:
     """Return headers that let the page run its own style and script, and nothing from elsewhere."""
     policy = (
         f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     return {
         "content-security-policy": policy,
@@ -160,7 +166,20 @@ def _model_page(
     _loudest_first(columns)
     counts = Counter[str](r.state for r in mine)
     states = sorted(counts.items(), key=lambda item: (item[0] != "ok", item[0]))
-    return ModelPage(model, tiles, columns, gaps, groups, elsewhere, states, _shares(mine))
+    features = sorted({r.feature for r in mine if r.feature and r.version == ALL_VERSIONS})
+    return ModelPage(
+        model, tiles, columns, gaps, groups, elsewhere, states, _reasons(mine), features, _shares(mine)
+    )
+
+
+def _reasons(results: Iterable[Result]) -> list[tuple[str, str, int]]:
+    """Return why results have no value, most frequent first: (state, reason, how many)."""
+    why = Counter((r.state, _reason(r)) for r in results if r.state != "ok" and _reason(r))
+    return [(state.replace("_", " "), reason, n) for (state, reason), n in why.most_common(MOST_REASONS)]
+
+
+def _reason(result: Result) -> str:
+    return str(result.detail.get("reason") or result.detail.get("error") or "")
 
 
 def _shares(results: Iterable[Result]) -> Markup:
@@ -187,7 +206,7 @@ def _loudest_first(table: Table) -> None:
         cells = item[1]
         phase = min((PHASES.get(cell.phase, 3) for cell in cells.values()), default=3)
         psi = cells.get("psi")
-        return phase, -float(psi.text) if psi and psi.text else 0.0, item[0]
+        return phase, -(psi.value or 0.0) if psi else 0.0, item[0]
 
     ordered = sorted(table.rows.items(), key=loudness)
     table.hidden = max(0, len(ordered) - MAX_ROWS)
@@ -196,10 +215,8 @@ def _loudest_first(table: Table) -> None:
 
 def _cell(result: Result, alerts: dict[Series, AlertView], board: Board) -> Cell:
     alert = alerts.get(result.series)
-    points = [charts.Point(r.value, r.lower, r.upper) for r in board.history.get(result.series, ())]
-    bound = alert.bound if alert else None
-    window = f"{to_rfc3339(result.window.start_us)} to {to_rfc3339(result.window.end_us)}"
-    reason = result.detail.get("reason") or result.detail.get("error")
+    bound, reason = alert.bound if alert else None, _reason(result)
+    window = f"{moment(result.window.start_us)} to {moment(result.window.end_us)}"
     interval = ""
     if result.lower is not None and result.upper is not None and result.value is not None:
         interval = f"{number(result.lower)} – {number(result.upper)}"
@@ -211,36 +228,14 @@ def _cell(result: Result, alerts: dict[Series, AlertView], board: Board) -> Cell
         state=result.state.replace("_", " "),
         note=f"n = {result.n:,}; {window}" + (f"; {reason}" if reason else ""),
         phase=alert.phase if alert else "",
-        trend=charts.sparkline(points, bound, f"{result.metric} over {len(points)} windows"),
+        trend=trend(result.metric, board.history.get(result.series, ()), bound),
         bound=bound,
+        value=result.value,
     )
-
-
-def number(value: float) -> str:
-    """Return a number as people read it, four significant digits.
-
-    >>> number(0.123456), number(41822.0), number(0.0), number(1.2e-9), number(0.85)
-    ('0.1235', '41822', '0', '1.2e-09', '0.85')
-    """
-    return f"{value:.0f}" if abs(value) < 1e9 and value == int(value) else f"{value:.4g}"
 
 
 def _order(metric: str) -> tuple[int, str]:
     return (FIRST.index(metric) if metric in FIRST else len(FIRST)), metric
-
-
-def _series(alert: AlertView) -> Series:
-    names = ("feature", "attribute", "group", "segment")
-    a, b, c, d = (getattr(alert, name) or "" for name in names)
-    return alert.model, alert.version, alert.metric, a, b, c, d
-
-
-def _about(alert: AlertView) -> str:
-    """Return what an alert instance is about, in a few words."""
-    parts = [alert.feature, alert.attribute, alert.group, alert.segment]
-    if alert.version != ALL_VERSIONS:
-        parts.append(f"version {alert.version}")
-    return " · ".join(part for part in parts if part)
 
 
 @lru_cache
@@ -254,12 +249,12 @@ def _template() -> Any:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"number": number, "about": _about, "moment": _moment, "size": _size}
+    environment.filters |= {"number": number, "about": about, "moment": _moment, "size": _size}
     return environment.get_template("status.html")
 
 
 def _moment(time_us: int | None) -> str:
-    return "–" if time_us is None else to_rfc3339(time_us - time_us % 1_000_000)
+    return "–" if time_us is None else moment(time_us)
 
 
 def _size(size_bytes: float) -> str:
