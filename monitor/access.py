@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,9 @@ from monitor.store.store import Cursor, Store
 from monitor.time import to_rfc3339
 from monitor.types import RAW_SCHEMA, RawBatch
 
+log = logging.getLogger(__name__)
+MOST_ROWS = 10_000  # that the API gives at once
+
 
 @contextmanager
 def opened(config: Config) -> Iterator[tuple[Store, Cursor]]:
@@ -57,7 +61,10 @@ def opened(config: Config) -> Iterator[tuple[Store, Cursor]]:
 
 
 def stored_results(config: Config, *, model: str | None, metric: str | None) -> list[dict[str, Any]]:
-    """Return stored results as JSON rows, oldest window first; from the daemon's API when it runs."""
+    """Return stored results as JSON rows, oldest window first.
+
+    While a daemon runs they come from its API, which gives the newest 10,000.
+    """
     try:
         with opened(config) as (_, cursor):
             found = read_results(
@@ -70,9 +77,14 @@ def stored_results(config: Config, *, model: str | None, metric: str | None) -> 
     except StoreError as error:
         if "in use" not in str(error):
             raise
-        wanted = {"model": model, "metric": metric, "limit": "10000"}
+        wanted = {"model": model, "metric": metric, "window": "all", "limit": str(MOST_ROWS)}
         rows = ask_daemon(config, "/api/v1/results", {k: v for k, v in wanted.items() if v}, error)["results"]
-        return sorted(rows, key=lambda row: (row["model"], row["window_start"]))
+        if len(rows) == MOST_ROWS:
+            log.warning(
+                "only the newest %d results: ask for one --model or --metric, or stop the daemon", MOST_ROWS
+            )
+        keys = ("model", "window_start", "version", "metric", "feature", "attribute", "group", "segment")
+        return sorted(rows, key=lambda row: [row[key] or "" for key in keys])
 
 
 def refused_records(config: Config, *, reason: str | None, limit: int) -> list[dict[str, Any]]:

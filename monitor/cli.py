@@ -8,28 +8,28 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monitor import __version__
 from monitor.admin import ConfigOption, quarantine, webhook
-from monitor.console import Format, print_rows, progress_reporter, reference_tables, write_lines
+from monitor.console import Format, print_rows, progress_reporter, write_lines
 from monitor.errors import ConfigError, MonitorError
+from monitor.look import config_of, look, moment_of, plan_of
 
 app = typer.Typer(
     name="model-monitor",
-    help="Watches deployed ML models: Kafka in, Prometheus metrics and retrain webhooks out.",
-    epilog="Start with: model-monitor demo. With tables or topics of your own: check, replay, then run.",
+    help="Watches deployed ML models: Kafka topics or files in, Prometheus metrics and retrain webhooks out.",
+    epilog="Start with: model-monitor demo. With tables or topics of your own: check, replay, then run."
+    " Exit codes: 0 done, 1 failed or problems found, 2 wrong use or configuration.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.registered_commands += look.registered_commands
 app.add_typer(quarantine, name="quarantine", rich_help_panel="Operate")
 app.add_typer(webhook, name="webhook", rich_help_panel="Operate")
-
-Moment = Annotated[str | None, typer.Option(help="RFC 3339 moment or date, UTC unless it says otherwise.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Only this model.")]
 
 
 class LogFormat(StrEnum):
@@ -42,7 +42,9 @@ class LogFormat(StrEnum):
 @app.callback(invoke_without_command=True)
 def common(
     context: typer.Context,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log more; before the command: model-monitor -v run …")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")] = False,
     log_format: Annotated[LogFormat | None, typer.Option(help="Log lines as text or JSON.")] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
@@ -57,12 +59,16 @@ def common(
 
 @app.command(rich_help_panel="Watch", epilog="Example: model-monitor run -c credit.yaml")
 def run(context: typer.Context, config: ConfigOption) -> None:
-    """Run the daemon."""
+    """Run the daemon until SIGTERM or Ctrl-C: read, evaluate, alert, and serve what server.listen says.
+
+    By default http://127.0.0.1:9108/ is the status page and /metrics what Prometheus scrapes. SIGHUP or a
+    POST to /-/reload reads the configuration again; a wrong one leaves the old in force. Logs go to stderr.
+    """
     from monitor.daemon import Daemon
 
-    settings = _config(config)
+    settings = config_of(config)
     _logging(context, settings.log.level, settings.log.format)
-    Daemon(settings, lambda: _config(config)).run()
+    Daemon(settings, lambda: config_of(config)).run()
 
 
 @app.command(rich_help_panel="Prepare", epilog="Example: model-monitor check -c credit.yaml --rows 5000")
@@ -70,7 +76,11 @@ def check(
     config: ConfigOption,
     rows: Annotated[
         int | None,
-        typer.Option(min=1, help="Rows of a window; by default a twentieth of the reference."),
+        typer.Option(
+            min=1,
+            help="Rows that a window will hold, for the outlook on alerts; by default a twentieth of the"
+            " reference.",
+        ),
     ] = None,
 ) -> None:
     """Validate the configuration, references, connections and first records; exit 1 with every problem.
@@ -85,7 +95,7 @@ def check(
     configure(logging.CRITICAL, json_lines=False)  # what is wrong is said once, in the problems
     try:
         found = problems(config)
-        tried = Trial((), ()) if found else try_files(_plan(config))
+        tried = Trial((), ()) if found else try_files(plan_of(config))
     except ConfigError as error:
         found, tried = list(error.problems), Trial((), ())
     found += tried.problems
@@ -105,8 +115,11 @@ def check(
 def replay(
     context: typer.Context,
     config: ConfigOption,
-    from_: Annotated[str | None, typer.Option("--from", help="First window start (RFC 3339).")] = None,
-    to: Annotated[str | None, typer.Option("--to", help="Last window end (RFC 3339).")] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="First window start, such as 2026-11-01 or 2026-11-01T10:00:00Z (UTC)."),
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="Last window end, likewise.")] = None,
     output: Annotated[Path | None, typer.Option(help="Write final results here, as JSON lines.")] = None,
     alerts: Annotated[Path | None, typer.Option(help="Write alert transitions here, as JSON lines.")] = None,
     stored: Annotated[
@@ -121,14 +134,14 @@ def replay(
     from monitor.backtest import compared, replayed_summary
     from monitor.replay import replay as run_replay
 
-    plans = [_plan(path) for path in (config, compare) if path]
+    plans = [plan_of(path) for path in (config, compare) if path]
     _logging(context, plans[0].config.log.level, plans[0].config.log.format)
     for path in (output, alerts):
         if path is not None and not path.parent.is_dir():
             raise ConfigError([f"{path}: its folder does not exist"])
-    if from_ and to and (_moment(from_) or 0) >= (_moment(to) or 0):
+    if from_ and to and (moment_of(from_) or 0) >= (moment_of(to) or 0):
         raise ConfigError([f"--from {from_} is not before --to {to}"])
-    started, from_us, to_us = time.monotonic(), _moment(from_), _moment(to)
+    started, from_us, to_us = time.monotonic(), moment_of(from_), moment_of(to)
     with progress_reporter() as progress:
         outcomes = [
             run_replay(one, from_us=from_us, to_us=to_us, progress=progress, stored=stored) for one in plans
@@ -147,81 +160,6 @@ def replay(
             f" {time.monotonic() - started:.1f} s",
             err=format is not Format.table,
         )
-
-
-@app.command(
-    rich_help_panel="Look",
-    epilog="Example: model-monitor results -c credit.yaml --metric accuracy --format csv",
-)
-def results(
-    config: ConfigOption,
-    model: ModelOption = None,
-    metric: Annotated[str | None, typer.Option(help="Only this metric.")] = None,
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.table,
-) -> None:
-    """Print stored results, oldest window first; asks the daemon when it holds the store."""
-    from monitor.access import stored_results
-
-    rows = stored_results(_config(config), model=model, metric=metric)
-    if format is Format.table:
-        kept = ("model", "version", "window_start", "metric", "feature", "attribute", "group", "segment")
-        rows = [{k: row[k] for k in (*kept, "state", "value", "lower", "upper", "n")} for row in rows]
-    print_rows(rows, format)
-
-
-@app.command(rich_help_panel="Look", epilog="Example: model-monitor retraining -c credit.yaml --model credit")
-def retraining(
-    config: ConfigOption,
-    model: ModelOption = None,
-    limit: Annotated[int, typer.Option(help="Most of each.")] = 100,
-    format: Annotated[Format, typer.Option(help="How to print; all but the table hold all there is.")] = (
-        Format.table
-    ),
-) -> None:
-    """Print requests to retrain, what came of them, and why others were not made."""
-    from monitor.access import retraining as history
-
-    the_plan = _plan(config)
-    _known_model(the_plan.config, model)
-    found = history(the_plan, model=model, limit=limit)
-    if format is not Format.table:
-        return print_rows([*found["requests"], *found["verdicts"]], format)
-    kept = ("at", "model", "alerts", "answered_by", "answered")
-    requests = [{**{k: row[k] for k in kept}, "mean gain": _gains(row["gains"])} for row in found["requests"]]
-    verdicts = [{k: row[k] for k in ("at", "model", "outcome", "why", "alerts")} for row in found["verdicts"]]
-    print_rows(requests)
-    print_rows(verdicts)
-
-
-@app.command(
-    rich_help_panel="Look",
-    epilog="Example: model-monitor report -c credit.yaml --model credit -o report.html",
-)
-def report(
-    config: ConfigOption,
-    model: Annotated[str, typer.Option("--model", help="The model.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Write the report here, as HTML.")],
-    window: Annotated[
-        str | None, typer.Option(help="Start of the window; by default the newest with all its labels.")
-    ] = None,
-) -> None:
-    """Write one window's report as a single HTML file; asks the daemon when it holds the store."""
-    from monitor.access import report as report_of
-
-    the_plan = _plan(config)
-    _known_model(the_plan.config, model)
-    output.write_text(report_of(the_plan, model, start_us=_moment(window)), encoding="utf-8")
-    typer.echo(f"{output}: written")
-
-
-@app.command(rich_help_panel="Look", epilog="Example: model-monitor reference -c credit.yaml")
-def reference(config: ConfigOption, model: ModelOption = None) -> None:
-    """Build the reference profiles of files and describe them; of the stream, those that the store has."""
-    the_plan = _plan(config)
-    _known_model(the_plan.config, model)
-    from monitor.access import stored_references
-
-    reference_tables(the_plan, model, stored_references(the_plan))
 
 
 @app.command(rich_help_panel="Prepare", epilog="Example: model-monitor schema > monitor.schema.json")
@@ -261,41 +199,6 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         sys.exit(0)
-
-
-def _config(path: Path) -> Any:
-    from monitor.config import load
-
-    return load(path)
-
-
-def _plan(path: Path) -> Any:
-    from monitor.build import plan
-
-    return plan(_config(path))
-
-
-def _known_model(config: Any, model: str | None) -> None:
-    names = [one.name for one in config.models]
-    if model is not None and model not in names:
-        raise ConfigError([f"--model: unknown model {model!r}; configured are {', '.join(names)}"])
-
-
-def _gains(gains: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {g['mean_gain']:+.4g} ({g['windows']} windows)" for name, g in gains.items())
-
-
-def _moment(text: str | None) -> int | None:
-    from monitor.time import from_rfc3339
-
-    if text is None:
-        return None
-    try:
-        return from_rfc3339(text)
-    except ValueError:
-        raise ConfigError(
-            [f"{text!r} is no RFC 3339 moment; write 2026-11-22 or 2026-11-22T10:00:00Z"]
-        ) from None
 
 
 def _logging(context: typer.Context, level: str, format: str) -> None:

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from monitor.build import Plan
-from monitor.reference.data import Column, Reference
-from monitor.reference.period import Period
-from monitor.summaries.numeric import NumericSummary
-from monitor.types import ALL_VERSIONS
+if TYPE_CHECKING:
+    from monitor.build import Plan
+    from monitor.reference.data import Column, Reference
+    from monitor.reference.period import Period
 
 
 class Format(StrEnum):
@@ -102,6 +101,9 @@ def reference_tables(
 
     ``kept`` has those of periods of the stream, by model and version, as far as they have been built.
     """
+    from monitor.reference.data import Reference
+    from monitor.types import ALL_VERSIONS
+
     for spec in plan.specs:
         if model not in (None, spec.name):
             continue
@@ -130,6 +132,8 @@ def _profile(title: str, reference: Reference) -> None:
 
 
 def _describe(column: Column) -> list[Any]:
+    from monitor.summaries.numeric import NumericSummary
+
     if isinstance(column, NumericSummary):
         m = column.moments
         numbers = [m.mean, m.sd, m.minimum, m.maximum] if m.n else [None] * 4

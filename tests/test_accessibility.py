@@ -141,7 +141,7 @@ def unwritten(text: str) -> str:
     return re.sub(r"Written [^<]*? by", "Written by", text)
 
 
-def test_the_report_command_gives_what_the_daemon_serves_and_after_it_the_store(
+def test_report_and_results_are_the_same_from_the_daemon_and_after_it_from_the_store(
     daemon: DaemonProcess, tmp_path: Path
 ) -> None:
     file = tmp_path / "report.html"
@@ -158,6 +158,10 @@ def test_the_report_command_gives_what_the_daemon_serves_and_after_it_the_store(
     assert "1 alert firing now" in served[earlier]
     none = command(*words, "--window", "2020-01-01")
     assert none.returncode == 1 and "no evaluation of a window that starts at" in none.stderr
+    asked = ("results", "-c", str(daemon.config), "--metric", "accuracy", "--format", "jsonl")
+    rows = command(*asked).stdout
+    assert len(rows.splitlines()) > 3  # every window, not the newest alone
     assert daemon.stop() == 0
+    assert command(*asked).stdout == rows
     assert command(*words, "--window", earlier).returncode == 0
     assert unwritten(file.read_text()) == served[earlier]

@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "monitor"
 LAYERS = (
     {"__main__"},
     {"cli"},
+    {"look"},
     {"admin", "demo"},
     {"console"},
     {"examples", "trial"},

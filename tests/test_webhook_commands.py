@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 from webhook_peer import SECRET, Peer, assert_signed, closed_port, reply, serving
 
 from monitor.access import send_test
+from monitor.admin import State
 from monitor.admin import webhook as commands
 from monitor.config import load
 from monitor.errors import ConfigError
+from monitor.store.outbox import STATES
 
 CONFIG = """
 store: {{path: monitor.duckdb, retention: 36500d}}
@@ -119,10 +121,10 @@ def test_a_test_message_goes_to_every_endpoint_in_the_form_of_its_kind(config: P
 
 
 def test_an_unknown_action_or_state_is_named_with_what_there_is(config: Path) -> None:
-    for words, sentence in (
-        (["test", "hok"], "unknown action 'hok'; configured are hook, plain, am"),
-        (["list", "--state", "lost"], "unknown state 'lost'; allowed: pending, delivered, dead, disabled"),
-    ):
-        done = CliRunner().invoke(commands, [*words, "-c", str(config)])
-        assert isinstance(done.exception, ConfigError)
-        assert sentence in str(done.exception)
+    done = CliRunner().invoke(commands, ["test", "hok", "-c", str(config)])
+    assert isinstance(done.exception, ConfigError)
+    assert "unknown action 'hok'; configured are hook, plain, am" in str(done.exception)
+    done = CliRunner().invoke(commands, ["list", "--state", "lost", "-c", str(config)])
+    assert done.exit_code == 2
+    assert all(state in done.stderr for state in ("lost", *STATES))
+    assert tuple(State) == STATES
