@@ -72,6 +72,17 @@ def percentile(draws: FloatArray) -> Interval:
     return float(lower), float(upper)
 
 
+def student(freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t.
+
+    >>> round(student(9), 3), round(student(math.inf), 3)
+    (2.262, 1.96)
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(freedom, 1.0), 1 - TAIL)) if math.isfinite(freedom) else Z
+
+
 def logit_t(value: float, standard_error: float, freedom: float) -> Interval:
     """Return Student's interval of a value in (0, 1), made on the logit scale; none at 0 and 1.
 
@@ -80,18 +91,18 @@ def logit_t(value: float, standard_error: float, freedom: float) -> Interval:
     """
     if not math.isfinite(standard_error) or not 0 < value < 1:
         return None, None
-    from scipy.special import stdtrit
-
-    t = float(stdtrit(max(freedom, 1.0), 1 - TAIL))
-    logit, half = math.log(value / (1 - value)), t * standard_error / (value * (1 - value))
+    logit, half = math.log(value / (1 - value)), student(freedom) * standard_error / (value * (1 - value))
     lower, upper = (1 / (1 + math.exp(min(-x, 700.0))) for x in (logit - half, logit + half))
     return lower, upper
 
 
-def skewed(value: float, standard_error: float, skewness: float, n: int) -> Interval:
+def skewed(
+    value: float, standard_error: float, skewness: float, n: int, freedom: float = math.inf
+) -> Interval:
     """Return the interval of a mean of skewed rows, by Hall's transformation of Student's t.
 
-    ``skewness`` is that of the rows. Without it this is the t interval. None when the error is not finite.
+    ``skewness`` is that of the rows. Without it this is the t interval, with n - 1 degrees of freedom or,
+    if that is less, ``freedom`` (see :func:`freedom_of`). None when the error is not finite.
 
     References
     ----------
@@ -102,10 +113,7 @@ def skewed(value: float, standard_error: float, skewness: float, n: int) -> Inte
     """
     if n < 2 or not math.isfinite(standard_error):
         return None, None
-    from scipy.special import stdtrit
-
-    t = float(stdtrit(n - 1, 1 - TAIL))
-    a = skewness / math.sqrt(n)
+    t, a = student(min(n - 1, freedom)), skewness / math.sqrt(n)
 
     def untransformed(y: float) -> float:
         return 3 / a * (math.cbrt(1 + a * (y - a / 6)) - 1) if abs(a) > 1e-6 else y
@@ -120,11 +128,33 @@ def skewness(values: FloatArray, counts: IntArray) -> float:
     >>> [round(skewness(np.array([0.0, 1.0]), np.array([k, 1])), 2) for k in (1, 9)]
     [0.0, 2.67]
     """
+    return _standardised(values, counts, 3) or 0.0
+
+
+def freedom_of(values: FloatArray, counts: IntArray) -> float:
+    """Return the degrees of freedom of the variance of counted values: 2 n / (kurtosis - 1), at least 1.
+
+    With heavy tails a variance rests on few rows; of normal values these are n.
+
+    References
+    ----------
+    Satterthwaite (1946), An approximate distribution of estimates of variance components, Biometrics
+    Bulletin 2.
+
+    >>> round(freedom_of(np.array([-1.0, 0.0, 1.0]), np.array([1, 4, 1])))  # kurtosis 3
+    6
+    """
+    excess = (_standardised(values, counts, 4) or math.inf) - 1
+    return max(2 * int(counts.sum()) / excess, 1.0) if excess > 0 else math.inf
+
+
+def _standardised(values: FloatArray, counts: IntArray, power: int) -> float | None:
+    """Return a standardised moment; None where values do not vary, or are too large to tell."""
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         weights = counts / max(int(counts.sum()), 1)
         deviations = values - weights @ values
-        found = float(weights @ deviations**3 / (weights @ deviations**2) ** 1.5)
-    return found if math.isfinite(found) else 0.0
+        found = float(weights @ deviations**power / (weights @ deviations**2) ** (power / 2))
+    return found if math.isfinite(found) else None
 
 
 def edge(accepted: Callable[[float], bool], outside: float, inside: float) -> float:

@@ -6,13 +6,15 @@ import math
 
 import numpy as np
 
-from monitor.metrics.intervals import Z, skewed, skewness
+from monitor.metrics.intervals import freedom_of, skewed, skewness, student
 from monitor.metrics.registry import Outcome, metric
 from monitor.metrics.tasks import TaskData
+from monitor.summaries import FloatArray, IntArray
 from monitor.summaries.moments import Moments
 from monitor.summaries.residuals import ResidualSummary
 
 TASKS = frozenset({"regression"})
+LARGEST = 300.0  # logarithm of what is still a number
 
 
 def _of(data: TaskData) -> ResidualSummary:
@@ -20,8 +22,8 @@ def _of(data: TaskData) -> ResidualSummary:
     return data.residuals
 
 
-def _mean(moments: Moments, low: float = -math.inf, skew: float = 0.0) -> Outcome:
-    lower, upper = skewed(moments.mean, moments.standard_error, skew, moments.n)
+def _mean(moments: Moments, low: float = -math.inf, skew: float = 0.0, freedom: float = math.inf) -> Outcome:
+    lower, upper = skewed(moments.mean, moments.standard_error, skew, moments.n, freedom)
     return Outcome(moments.mean, "ok", None if lower is None else max(lower, low), upper, moments.n)
 
 
@@ -48,6 +50,12 @@ def mae(data: TaskData) -> Outcome:
     return _mean(residuals.absolute, 0.0, skewness(residuals.sizes, residuals.counts))
 
 
+def _squares(residuals: ResidualSummary) -> tuple[FloatArray, IntArray]:
+    """Return squared errors and how many rows have each, float64[H] and int64[H]."""
+    with np.errstate(over="ignore"):
+        return np.square(residuals.sizes), residuals.counts
+
+
 @metric(
     "rmse", check="performance", subject="task", applies=TASKS, unit="label", high=math.inf, needs_labels=True
 )
@@ -70,9 +78,8 @@ def rmse(data: TaskData) -> Outcome:
     Hyndman, Koehler (2006), Another look at measures of forecast accuracy, Int. J. Forecasting 22.
     """
     residuals = _of(data)
-    with np.errstate(over="ignore"):
-        squares = np.square(residuals.sizes)
-    square = _mean(residuals.squared, 0.0, skewness(squares, residuals.counts))
+    squares = _squares(residuals)
+    square = _mean(residuals.squared, 0.0, *(of(*squares) for of in (skewness, freedom_of)))
     lower, upper = (None if bound is None else math.sqrt(bound) for bound in (square.lower, square.upper))
     return Outcome(math.sqrt(residuals.squared.mean), "ok", lower, upper, square.n)
 
@@ -147,8 +154,8 @@ def r2(data: TaskData) -> Outcome:
     """Share of the truth's variance that the model explains (R²).
 
     1 - sum (prediction - truth)² / sum (truth - mean truth)². 1 means all right, 0 no better than the
-    window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method,
-    on the logarithm of the unexplained share.
+    window's own mean, below 0 worse. Constant truth is ``single_class``. Interval: delta method
+    on the logarithm of the unexplained share, Student's t as for ``rmse``.
 
     Examples
     --------
@@ -167,7 +174,7 @@ def r2(data: TaskData) -> Outcome:
     error = _r2_error(residuals)
     if not ratio or not math.isfinite(error):
         return Outcome(1 - ratio, n=residuals.n)
-    factor = math.exp(Z * error / ratio)
+    factor = math.exp(min(student(freedom_of(*_squares(residuals))) * error / ratio, LARGEST))
     return Outcome(1 - ratio, "ok", 1 - ratio * factor, 1 - ratio / factor, residuals.n)
 
 
