@@ -1,20 +1,28 @@
 """How long a scrape takes while the daemon ingests at full speed, under attack, and after a start.
 
-    python benchmarks/scrape.py [--rows 1000000] [--json]
+    python benchmarks/scrape.py [--rows 3000000] [--json]
 
 A real daemon, over TLS and with a password, holds the results of a model of 400 numeric features (more than
-5,000 series) and ingests another model's topic from a real Kafka as fast as it can. Meanwhile `/metrics` is
-scraped, over a kept connection as Prometheus does, and over a new one each time. Then, with nothing to
-ingest, the scrapes go on beside a process with 1,000 connections that say nothing, 200 that drip a TLS
-hello, 100 that read no answer, and four clients that guess passwords. At last the daemon is started again on
-its store. Beside: prometheus_client's own HTTP server with as many gauges, idle.
+5,000 series). It is stopped, a topic of a real Kafka is filled, and the daemon started again: while it
+ingests the topic as fast as it can, `/metrics` is scraped again and again, over a kept connection as
+Prometheus does, and over a new one each time. Nothing but broker, daemon and scraper runs then, and fewer
+than 300 scrapes are said to be too few. Then, with nothing to ingest, the scrapes go on beside a process with
+1,000 connections that say nothing, 200 that drip a TLS hello, 100 that read no answer, and four clients that
+guess passwords. At last the daemon is started on its store, which by then has the topic's rows: three times
+after SIGKILL, three times after a stop; seconds count from the exec to the last byte of the first scrape,
+which has to hold the stored results. Beside: prometheus_client's own HTTP server with as many gauges, idle.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import compileall
+import gzip
+import http.client
 import json
-import signal
+import os
+import re
 import socket
 import ssl
 import statistics
@@ -37,23 +45,29 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from daemon_process import DaemonProcess
+from daemon_process import ROOT, DaemonProcess
 from ingest import FEATURES, PARTITIONS, TOPIC, produce
-from kafka_broker import Broker
+from kafka_broker import Broker, free_ports
 from test_web_server import make_certificate
 
 from monitor.time import to_rfc3339
 
 WIDE, WIDE_ROWS = 400, 4_000
+RESULT = "model_monitor_feature_psi{"
+LANDED = 'model_monitor_events_total{kind="prediction",model="credit",outcome="landed"}'
+ENOUGH = 300  # scrapes that a 99th percentile needs
+PAUSE_S = 0.02
+STARTS = 3
 AUTH = ("prometheus", "benchmark")
+ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 CONFIG = """
 store: {{path: store.duckdb}}
 server:
-  listen: "127.0.0.1:0"
+  listen: "127.0.0.1:{port}"
   tls: {{cert_file: cert.pem, key_file: key.pem}}
   basic_auth_users: {{prometheus: "{hash}"}}
 sources:
-  logs: {{kind: files}}
+  logs: {{kind: files, idle_timeout: 2s}}
   events: {{kind: kafka, bootstrap_servers: "{bootstrap}"}}
 models:
   - name: wide
@@ -71,7 +85,7 @@ models:
 """
 
 
-def prepare(folder: Path, bootstrap: str) -> Path:
+def prepare(folder: Path, bootstrap: str, port: int) -> Path:
     """Write the wide model's data, the certificate and the configuration."""
     rng, now_us = np.random.default_rng(5), time.time_ns() // 1_000 - 3 * 86_400_000_000
     columns = {f"f{i}": rng.normal(size=WIDE_ROWS) for i in range(WIDE)}
@@ -86,52 +100,82 @@ def prepare(folder: Path, bootstrap: str) -> Path:
     hashed = bcrypt.hashpw(AUTH[1].encode(), bcrypt.gensalt(10)).decode()
     features = "{" + ", ".join(f"{name}: {kind}" for name, kind in FEATURES.items()) + "}"
     path = folder / "config.yaml"
-    path.write_text(CONFIG.format(hash=hashed, bootstrap=bootstrap, topic=TOPIC, features=features))
+    path.write_text(
+        CONFIG.format(hash=hashed, bootstrap=bootstrap, port=port, topic=TOPIC, features=features)
+    )
     return path
 
 
 class Scraped:
-    """The daemon's `/metrics`, over connections that are kept or new."""
+    """A `/metrics`, over connections that are kept or new, by a client that does little itself."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url, self.context = url, ssl.create_default_context(cafile=str(folder / "cert.pem"))
-        self.kept = self.client()
+    def __init__(self, url: str, folder: Path | None = None) -> None:
+        self.url, self.context = url, None
+        if folder:
+            self.context = ssl.create_default_context(cafile=str(folder / "cert.pem"))
+        self.kept = self.connection()
+        login = base64.b64encode(":".join(AUTH).encode()).decode()
+        self.headers = {"Authorization": f"Basic {login}", "Accept-Encoding": "gzip", "Accept": ACCEPT}
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(auth=AUTH, verify=self.context, timeout=30, headers={"Accept-Encoding": "gzip"})
+    def connection(self) -> http.client.HTTPConnection:
+        address = self.url.split("//")[1]
+        if self.context is None:
+            return http.client.HTTPConnection(address, timeout=30)
+        return http.client.HTTPSConnection(address, timeout=30, context=self.context)
 
-    def once(self, client: httpx.Client) -> tuple[float, str]:
-        """Return (seconds, body)."""
+    def once(self, connection: http.client.HTTPConnection) -> tuple[float, str]:
+        """Return (seconds to the last byte, with the handshake if the connection is new; the body)."""
         began = time.perf_counter()
-        answer = client.get(self.url + "/metrics").raise_for_status()
-        return time.perf_counter() - began, answer.text
+        try:
+            connection.request("GET", "/metrics", headers=self.headers)
+            answer = connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+            connection.close()  # kept, and closed by the other side meanwhile: opened anew, as Prometheus does
+            connection.request("GET", "/metrics", headers=self.headers)
+            answer = connection.getresponse()
+        body = answer.read()
+        seconds = time.perf_counter() - began
+        assert answer.status == 200, body[:200]
+        return seconds, gzip.decompress(body).decode()
 
-    def while_true(self, test: Callable[[str], bool], pause_s: float = 0.1) -> dict[str, float]:
-        """Scrape over both kinds of connection as long as the body passes ``test``."""
-        kept, new, body = [], [], self.once(self.kept)[1]
+    def while_true(self, test: Callable[[str], bool], pause_s: float = PAUSE_S) -> dict[str, float]:
+        """Scrape over both kinds of connection in turn as long as the body passes ``test``."""
+        taken: dict[str, list[float]] = {"kept": [], "new": []}
+        failed, body = 0, self.once(self.kept)[1]
         while test(body):
-            seconds, body = self.once(self.kept)
-            kept.append(seconds)
-            began = time.perf_counter()
-            with self.client() as client:
-                self.once(client)
-            new.append(time.perf_counter() - began)
-            time.sleep(pause_s)
-        return {**spread("kept", kept), **spread("new", new)}
+            for kind, seconds in taken.items():
+                connection = self.kept if kind == "kept" else self.connection()
+                try:
+                    one, body = self.once(connection)
+                    seconds.append(one)
+                except (OSError, http.client.HTTPException):
+                    failed += 1
+                    connection.close()
+                if kind == "new":
+                    connection.close()
+                time.sleep(pause_s)
+        return {**spread("kept", taken["kept"]), **spread("new", taken["new"]), "failed_scrapes": failed}
 
 
 def spread(name: str, seconds: list[float]) -> dict[str, float]:
-    """Return median and 99th percentile in milliseconds."""
+    """Return quantiles in milliseconds, and of how many scrapes."""
     if not seconds:
         return {}
-    p99 = float(np.quantile(seconds, 0.99))
-    return {f"{name}_median_ms": statistics.median(seconds) * 1e3, f"{name}_p99_ms": p99 * 1e3,
-            f"{name}_scrapes": len(seconds)}  # fmt: skip
+    figures = {"median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    found = {f"{name}_{key}_ms": float(np.quantile(seconds, q)) * 1e3 for key, q in figures.items()}
+    return found | {f"{name}_scrapes": len(seconds)}
 
 
 def sample(body: str, start: str) -> float:
-    """Return the sum of the samples whose line starts so."""
-    return sum(float(line.rpartition(" ")[2]) for line in body.splitlines() if line.startswith(start))
+    """Return the value of the one sample that starts so; 0 without it."""
+    found = re.search(rf"^{re.escape(start)} (\S+)", body, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def cpu_s(process: subprocess.Popen[bytes]) -> float:
+    """Return the processor seconds that the process has taken so far."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def attack(scraped: Scraped) -> None:
@@ -188,16 +232,39 @@ def attacked(scraped: Scraped, folder: Path) -> Iterator[None]:
             process.kill()
 
 
-def started(config: Path, folder: Path) -> tuple[DaemonProcess, Scraped, float]:
-    """Start the daemon, wait for the wide model's results; return it with the seconds to the first scrape."""
+def started(config: Path, scraped: Scraped, *, stored: bool) -> tuple[DaemonProcess, dict[str, float]]:
+    """Start the daemon; return it, and the wall and processor seconds from the exec to the first scrape.
+
+    With ``stored`` that has to hold the wide model's results; else they are waited for.
+    """
     began = time.perf_counter()
     daemon = DaemonProcess(config)
-    scraped = Scraped(daemon.url, folder)
-    scraped.once(scraped.kept)
-    seconds = time.perf_counter() - began
-    while "model_monitor_feature_psi{" not in scraped.once(scraped.kept)[1]:
+    scraped.kept = scraped.connection()
+    while True:
+        try:
+            body = scraped.once(scraped.kept)[1]
+            break
+        except ConnectionRefusedError:
+            assert daemon.process.poll() is None, daemon.said[-2000:]
+            scraped.kept.close()
+            time.sleep(0.005)
+    taken = {"s": time.perf_counter() - began, "cpu_s": cpu_s(daemon.process)}
+    assert not stored or RESULT in body, "the first scrape lacks the stored results"
+    while RESULT not in body:
         time.sleep(0.1)
-    return daemon, scraped, seconds
+        body = scraped.once(scraped.kept)[1]
+    return daemon, taken
+
+
+def starts(config: Path, scraped: Scraped, daemon: DaemonProcess, end: Callable[[DaemonProcess], Any]) -> Any:
+    """End the daemon and start it again, several times; return it with the medians and the slowest."""
+    taken = []
+    for _ in range(STARTS):
+        end(daemon)
+        daemon, one = started(config, scraped, stored=True)
+        taken.append(one)
+    row = {f"median_{key}": statistics.median(one[key] for one in taken) for key in taken[0]}
+    return daemon, row | {"max_s": max(one["s"] for one in taken)}
 
 
 PEER = """
@@ -213,40 +280,50 @@ time.sleep(600)
 
 def peer(series: int) -> dict[str, float]:
     """Scrape prometheus_client's own server with as many series."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PEER, str(series)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    command = [sys.executable, "-c", PEER, str(series)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        url, taken = f"http://127.0.0.1:{process.stdout.readline().strip()}/metrics", []
-        with httpx.Client(timeout=30, headers={"Accept-Encoding": "gzip"}) as client:
-            for _ in range(60):
-                began = time.perf_counter()
-                client.get(url).raise_for_status()
-                taken.append(time.perf_counter() - began)
+        scraped = Scraped(f"http://127.0.0.1:{process.stdout.readline().strip()}")
+        taken = [scraped.once(scraped.kept)[0] for _ in range(60)]
         process.terminate()
     return spread("kept", taken)
 
 
+def ingesting(daemon: DaemonProcess, scraped: Scraped, rows: int) -> dict[str, float]:
+    """Scrape until the topic has landed; return how long scrapes took, and what the daemon did meanwhile."""
+    while (first := sample(scraped.once(scraped.kept)[1], LANDED)) == 0:
+        time.sleep(PAUSE_S)
+    began, cpu = time.perf_counter(), cpu_s(daemon.process)
+    row = scraped.while_true(lambda body: sample(body, LANDED) < rows)
+    seconds, cpu = time.perf_counter() - began, cpu_s(daemon.process) - cpu
+    row |= {"events_per_s": (rows - first) / seconds, "daemon_cpu_s_per_million": cpu / (rows - first) * 1e6}
+    return row
+
+
 def measure(folder: Path, rows: int) -> dict[str, Any]:
     """Run all parts; return their figures."""
+    compileall.compile_dir(ROOT / "monitor", quiet=1)  # as an installation has it
     row: dict[str, Any] = {"benchmark": "scrape", "rows": rows}
     with Broker() as broker:
         broker.create_topic(TOPIC, partitions=PARTITIONS)
-        config = prepare(folder, broker.bootstrap)
-        daemon, scraped, row["first_start_s"] = started(config, folder)
-        produce(broker.bootstrap, rows)  # and the daemon reads along
-        landed = 'model_monitor_events_total{kind="prediction",model="credit",outcome="landed"}'
-        row["while_ingesting"] = scraped.while_true(lambda body: sample(body, landed) < rows, 0.05)
+        (port,) = free_ports(1)
+        config = prepare(folder, broker.bootstrap, port)
+        scraped = Scraped(f"https://127.0.0.1:{port}", folder)
+        daemon, first = started(config, scraped, stored=False)
+        row["first_start_s"] = first["s"]
+        daemon.stop(60)
+        produce(broker.bootstrap, rows)
+        daemon, _ = started(config, scraped, stored=True)
+        row["while_ingesting"] = ingesting(daemon, scraped, rows)
         row["series"] = sum(not line.startswith("#") for line in scraped.once(scraped.kept)[1].splitlines())
-        ends = time.monotonic() + 5
+        ends = time.monotonic() + 10
         row["idle"] = scraped.while_true(lambda _: time.monotonic() < ends)
         with attacked(scraped, folder):
             ends = time.monotonic() + 20
             row["under_attack"] = scraped.while_true(lambda _: time.monotonic() < ends)
-        daemon.process.send_signal(signal.SIGTERM)
-        row["stop_exit_code"] = daemon.process.wait(60)
-        daemon, _, row["start_on_existing_store_s"] = started(config, folder)
-        daemon.stop(60)
+        daemon, row["start_after_kill"] = starts(config, scraped, daemon, DaemonProcess.kill)
+        daemon, row["start_after_stop"] = starts(config, scraped, daemon, lambda one: one.stop(60))
+        row["stop_exit_code"] = daemon.stop(60)
     row["prometheus_client_idle"] = peer(row["series"])
     row["idle_times_of_prometheus_client"] = (
         row["idle"]["kept_median_ms"] / row["prometheus_client_idle"]["kept_median_ms"]
@@ -256,7 +333,7 @@ def measure(folder: Path, rows: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, default=3_000_000)
     parser.add_argument("--json", action="store_true", help="print one JSON line")
     parser.add_argument("--attack", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -267,6 +344,9 @@ def main() -> None:
     if given.json:
         print(json.dumps(row))
         return
+    taken = min(row["while_ingesting"][f"{kind}_scrapes"] for kind in ("kept", "new"))
+    if taken < ENOUGH:
+        print(f"only {taken} scrapes while ingesting; a 99th percentile takes {ENOUGH}: give more --rows")
     for key, value in row.items():
         for name, figure in value.items() if isinstance(value, dict) else [("", value)]:
             print(

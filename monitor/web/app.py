@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -219,13 +219,24 @@ class Parts(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        if scope["method"] != "HEAD":
-            for part in self._parts:
-                for at in range(0, len(part), CHUNK):
-                    piece = part[at : at + CHUNK]
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                    await asyncio.sleep(0)  # let others in, and notice that the client has gone
-        await send({"type": "http.response.body", "body": b""})
+        *more, last = _chunks(self._parts) if scope["method"] != "HEAD" else [b""]
+        for chunk in more:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # let others in, and notice that the client has gone
+        await send({"type": "http.response.body", "body": last})
+
+
+def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield at least one piece of at most ``CHUNK`` bytes; a body that fits one is sent at once."""
+    held = b""
+    for part in parts:
+        for at in range(0, len(part), CHUNK):
+            piece = part[at : at + CHUNK]
+            if held and len(held) + len(piece) > CHUNK:
+                yield held
+                held = b""
+            held += piece
+    yield held
 
 
 def _render(exposition: Exposition, accept: str, encodings: str) -> tuple[dict[str, str], tuple[bytes, ...]]:
