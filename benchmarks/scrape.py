@@ -130,7 +130,7 @@ class Scraped:
             connection.request("GET", "/metrics", headers=self.headers)
             answer = connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
-            connection.close()  # kept, and closed by the other side meanwhile: opened anew, as Prometheus does
+            connection.close()  # a kept one that was closed meanwhile is opened anew, as Prometheus does
             connection.request("GET", "/metrics", headers=self.headers)
             answer = connection.getresponse()
         body = answer.read()
@@ -349,9 +349,8 @@ def main() -> None:
         print(f"only {taken} scrapes while ingesting; a 99th percentile takes {ENOUGH}: give more --rows")
     for key, value in row.items():
         for name, figure in value.items() if isinstance(value, dict) else [("", value)]:
-            print(
-                f"{key + ' ' + name:50} {figure:,.2f}" if isinstance(figure, float) else f"{key:50} {figure}"
-            )
+            shown = f"{figure:,.2f}" if isinstance(figure, float) else figure
+            print(f"{key + ' ' + name:50} {shown}")
 
 
 if __name__ == "__main__":
