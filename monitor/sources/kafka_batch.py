@@ -13,7 +13,7 @@ from monitor.sources.kafka import KIB, Chunk, TopicPartition
 from monitor.types import RAW_SCHEMA, Partition, Rejected
 
 PAYLOAD_BYTES = 4 * KIB  # how much of a refused record is kept
-PIECE_RECORDS = 8_192  # laid out at a time: whoever waits for the interpreter gets it in between
+PIECE_RECORDS = 2_048  # laid out at a time: whoever waits for the interpreter gets it in between
 _NEVER = np.iinfo(np.int64).max
 
 Int64 = npt.NDArray[np.int64]

@@ -27,7 +27,7 @@ from monitor.sources.kafka_part import CorruptSpan, Part, loss_sentence, search_
 from monitor.types import Partition, Position, RawBatch, Rejected
 
 LINGER_S = 0.05  # after the first records, how long to wait for a fuller batch
-CHUNK_RECORDS = 8_192
+CHUNK_RECORDS = 2_048  # the client makes objects of so many before anybody else gets the interpreter
 IDLE_CHECK_S = 5.0  # how often an idle source makes sure that the broker is still there
 RENEW_AFTER_S = 12.0  # a client cut off for so long is replaced: credentials and addresses may have changed
 EVERY_S = 1.0  # how often offsets are committed and the ends of the logs looked at
