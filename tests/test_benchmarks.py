@@ -36,6 +36,21 @@ def test_one_window_is_measured_beside_scipy() -> None:
 
 
 @pytest.mark.slow
+def test_intervals_are_counted_by_metric_population_and_size() -> None:
+    row = figures("intervals.py", "--windows", "40", "--only", "quality: shares of 30", "--sizes", "200")
+    shares = {line["metric"]: line["by_size"]["200"] for line in row["coverage"]}
+    assert len(shares) == 9 and all(0.8 <= share <= 1 for share in shares.values())
+
+
+@pytest.mark.slow
+def test_power_is_counted_by_column_drift_and_size() -> None:
+    row = figures("power.py", "--windows", "20", "--sizes", "500")
+    past = {(line["column"], line["drift"]): line["psi"] for line in row["columns"]}
+    assert past["normal", "none"] <= 0.2 and past["normal", "mean + 0.5 sd"] == 1
+    assert [line["drifted"] for line in row["drifted_share"]] == [0, 5]
+
+
+@pytest.mark.slow
 def test_a_peer_that_cannot_be_installed_is_listed_with_pips_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

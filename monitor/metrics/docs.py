@@ -45,7 +45,7 @@ def _index() -> str:
         "# Metrics",
         "",
         "What cannot be computed has no value and a state that says why; it is never 0 and never NaN.",
-        "Intervals are at 95 %.",
+        "Intervals are at 95 %: [how they are made, and how often they hold](../uncertainty.md).",
     ]
     for check, words in CHECKS.items():
         lines += ["", f"## [{check.capitalize()}]({check}.md)", "", words, "", "| metric | says | range |"]

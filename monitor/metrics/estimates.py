@@ -24,9 +24,7 @@ from monitor.summaries.expected import PredictedScores
 from monitor.types import Task
 
 POSITIVE = 1
-OWN_ROWS = (
-    0.75  # of a calibrator's rows count: it fits them a little too well (measured, docs/uncertainty.md)
-)
+OWN_ROWS = 0.75  # of a calibrator's rows count: it fits them a little too well (docs/estimation.md)
 
 
 @dataclass(frozen=True, eq=False)
