@@ -160,6 +160,7 @@ class Daemon(StoreBackend):
             self._relay_thread.join(20.0)
             self.server.stop()
             self.store.close()
+        self._lasting.forget()
         log.info("stopped")
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:

@@ -30,6 +30,10 @@ class Lasting:
             gc.freeze()
             self._modules = len(sys.modules)
 
+    def forget(self) -> None:
+        """Let the collector see all again before the process ends: what is never freed is called a leak."""
+        gc.unfreeze()
+
 
 def shorten() -> None:
     """Set the whole process up for short pauses."""

@@ -162,6 +162,7 @@ def test_report_and_results_are_the_same_from_the_daemon_and_after_it_from_the_s
     rows = command(*asked).stdout
     assert len(rows.splitlines()) > 3  # every window, not the newest alone
     assert daemon.stop() == 0
+    assert daemon.said.rstrip().endswith("stopped")
     assert command(*asked).stdout == rows
     assert command(*words, "--window", earlier).returncode == 0
     assert unwritten(file.read_text()) == served[earlier]
