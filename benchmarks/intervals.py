@@ -458,7 +458,7 @@ def shares(p: float) -> Callable[[Rng, int], Answers]:
         words = [
             CategoricalSummary(names, np.array([count]), unseen, 0) for count, unseen in ((9, 0), (n - k, k))
         ]
-        facts = WindowFacts(n - k, duplicates=k, conflicts=k, late=int(rng.binomial(n - k, p)))
+        facts = WindowFacts(n - k, duplicates=k, conflicts=k, late=int(rng.binomial(n, p)), dated=n)
         labelled = Confusion.lift([EVERYONE] * 2, ["1", None], ["1", "1"], [k, n - k])
         grouped = Confusion.lift(["a"] * 2, ["1", None], ["1", "1"], [k, n - k])
         return {

@@ -9,7 +9,7 @@ alert states, transitions, retrain state, and the outbox rows of alerts and of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.actions.payload import retrain_message
@@ -33,6 +33,7 @@ from monitor.store.requests import write_requests
 from monitor.store.results import (
     WindowRow,
     dirty_windows,
+    held_windows,
     read_states,
     revision_of,
     transition_json,
@@ -74,11 +75,12 @@ class Monitored:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A window to ask: everything about it, or only what labels change."""
+    """A window to ask: everything about it, only what labels change, or, ``silent``, that it is empty."""
 
     index: int
     labelled_only: bool
     label_wait_over: bool
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,10 @@ class Cycle:
         return settle(self.store, self.cursor, self.monitored.spec)
 
     def due(self, watermark_us: int) -> list[Due]:
-        """Return the windows to ask now that event time has come to ``watermark_us``, oldest first."""
+        """Return the windows to ask now that event time has come to ``watermark_us``, oldest first.
+
+        Some windows without events are among them, see :func:`silent_windows`.
+        """
         spec, model = self.monitored.spec.window, self.monitored.model
         rows = window_rows(self.cursor, model)
         due: dict[int, Due] = {}
@@ -128,6 +133,11 @@ class Cycle:
                 over = spec.at(index).end_us + spec.label_wait_us <= watermark_us
                 if over and not row.labels_complete and index not in due:
                     due[index] = Due(index, True, True)
+        if most := self.monitored.spec.checks.silent_windows:
+            closed = (watermark_us - spec.lateness_us - spec.size_us) // spec.every_us
+            for index in silent_windows({*held_windows(self.cursor, model), *due}, closed, most):
+                if index not in rows and spec.at(index).end_us > self.expired_us:
+                    due.setdefault(index, Due(index, False, True, silent=True))
         return [due[index] for index in sorted(due)]
 
     def advance(self, watermark_us: int) -> None:
@@ -155,7 +165,9 @@ class Cycle:
             has_feedback=monitored.has_feedback,
             label_wait_over=due.label_wait_over,
             labelled_only=due.labelled_only,
+            silent=due.silent,
             attributed=explanation.attributed,
+            now_us=now_us,
         )
         revision = revision_of(self.cursor, monitored.model, due.index) + 1
         row = WindowRow(due.index, revision, evaluation.labels != "awaiting")
@@ -180,7 +192,7 @@ class Cycle:
     def _explain(self, query: WindowQuery, due: Due, now_us: int) -> Explanation:
         """Explain a window whose rows have changed; labels change no explanation."""
         one = self.monitored
-        if due.labelled_only or not one.spec.checks.explain:
+        if due.labelled_only or due.silent or not one.spec.checks.explain:
             return Explanation()
         return explain_window(
             query,
@@ -290,6 +302,23 @@ def stored_states(cursor: Cursor, monitored: Monitored) -> dict[tuple[str, Serie
         for s in states
         if s.alert in rules and watches(rules[s.alert], s.series) and s.series[3] in columns
     }
+
+
+def silent_windows(held: Collection[int], last: int, most: int) -> list[int]:
+    """Return the windows without events to ask up to ``last``: the ``most`` that follow one with some.
+
+    So that they say that nothing came, and do not go on saying so for ever. They depend on the set of windows
+    that hold events, not on when those came.
+
+    >>> silent_windows({3, 6}, 8, 24), len(silent_windows({3}, 10_000, 24))
+    ([4, 5, 7, 8], 24)
+    """
+    ordered = sorted(held)
+    ends = [*(after - 1 for after in ordered[1:]), last]
+    spans = (
+        range(index + 1, min(index + most, end, last) + 1) for index, end in zip(ordered, ends, strict=False)
+    )
+    return [index for span in spans for index in span]
 
 
 def decision_json(one: Decision) -> dict[str, object]:

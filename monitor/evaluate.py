@@ -17,6 +17,7 @@ from monitor.attributions import Attributed, explanations, logged
 from monitor.decode.derived import within
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.slices import rng_of, slices
+from monitor.facts import window_facts
 from monitor.lift import (
     estimate_data,
     feature_pairs,
@@ -25,7 +26,6 @@ from monitor.lift import (
     sample_pairs,
     target_pair,
     task_data,
-    window_counts,
 )
 from monitor.metrics import (
     ColumnPair,
@@ -34,7 +34,6 @@ from monitor.metrics import (
     Outcome,
     Target,
     TaskData,
-    WindowFacts,
     find,
     metrics,
     needs_labels,
@@ -67,7 +66,9 @@ def evaluate(
     has_feedback: bool = True,
     label_wait_over: bool = True,
     labelled_only: bool = False,
+    silent: bool = False,
     attributed: Attributed | None = None,
+    now_us: int | None = None,
 ) -> Evaluation:
     """Answer every check that is on for the query's window.
 
@@ -83,8 +84,12 @@ def evaluate(
         Labels are no longer waited for.
     labelled_only
         Only what follows labels: for a window that is dirty by labels alone.
+    silent
+        The window has no events and never had: only what is about it as a whole.
     attributed
         What the model's explainer said of the window; needed by explanations that are not logged.
+    now_us
+        The moment of asking, for what is about arrival: how stale the stream is, how many rows were late.
 
     Returns
     -------
@@ -92,17 +97,20 @@ def evaluate(
         Results in a fixed order. Depends on nothing but the set of stored events up to ``as_of``.
     """
     spec = query.spec
-    rows, labelled, delays = query.labels(Slice()) if has_feedback else (query.count(), 0, [])
+    counted: tuple[int, int, list[int]] = (0, 0, [])
+    if not silent:
+        counted = query.labels(Slice()) if has_feedback else (query.count(), 0, [])
+    rows, labelled, delays = counted
     coverage = labelled / rows if rows else None
     labels: Labels = "none"
     if has_feedback:
-        enough = coverage is not None and coverage >= spec.window.min_label_coverage
+        enough = coverage is None or coverage >= spec.window.min_label_coverage  # none will come of no rows
         labels = "complete" if enough or label_wait_over else "awaiting"
     compared = reference if isinstance(reference, Compared) else Compared(reference)
     run = _Run(query, compared, labels, labelled_only, attributed or logged(compared))
-    for part in run.parts:
+    for part in () if silent else run.parts:
         run.slice(part)
-    run.window(rows, delays)
+    run.window(rows, delays, now_us)
     return Evaluation(with_worst_segments(run.results), labels, coverage, rows)
 
 
@@ -162,11 +170,11 @@ class _Run:
         if checks.explain and not self.labelled_only:
             self._explain(part)
 
-    def window(self, rows: int, delays: Sequence[int]) -> None:
+    def window(self, rows: int, delays: Sequence[int], now_us: int | None) -> None:
         """Add what is about the window as a whole: counts, label delay, the share of drifted features."""
-        quantiles = {q: us / 1e6 for q, us in zip(("0.5", "0.9", "0.99"), delays, strict=False)}
-        counts = {} if self.labelled_only else window_counts(self.query)
-        facts = WindowFacts(rows, label_delays_s=quantiles or None, pvalues=self.pvalues, **counts)
+        facts = window_facts(
+            self.query, rows, delays, self.pvalues, labelled_only=self.labelled_only, now_us=now_us
+        )
         for entry in self._entries("window"):
             if entry.follows_labels or not self.labelled_only:
                 self._add(Slice(), entry.name, self._ask(entry, facts))

@@ -21,7 +21,6 @@ from monitor.engine.rows import (
     predicted_scores,
 )
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
-from monitor.engine.slices import left_out
 from monitor.lift_lists import group_lists, ranking_data
 from monitor.metrics import ColumnPair, GroupData, Outcome, Target, TaskData
 from monitor.metrics.estimates import EstimateData, ExpectedErrors
@@ -272,20 +271,6 @@ def group_data(
                 spec.task,
             ),
         )
-
-
-def window_counts(query: WindowQuery) -> dict[str, Any]:
-    """Return what the store has counted about a window, by the names of :class:`WindowFacts`."""
-    faults = query.faults(Slice())
-    rows = query.count()
-    duplicates, conflicts = query.duplicates()
-    return {
-        "duplicates": duplicates,
-        "conflicts": conflicts,
-        "unexpected_fields": sum(name.startswith("unknown:") for name in faults),
-        "missing_fields": sum(name.startswith("absent:") and n == rows for name, n in faults.items()),
-        "left_out": left_out(query),
-    }
 
 
 def pair(

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.build import Plan, monitored, open_source
-from monitor.cycle import Answer, Cycle, Due
+from monitor.cycle import Answer, Cycle, Due, silent_windows
 from monitor.errors import SourceError, StoreError
 from monitor.sources import Source
 from monitor.store.history import copy_history
@@ -150,13 +150,14 @@ class _Simulation:
         self.from_us, self.to_us = from_us, to_us
         self.complete: dict[int, bool] = {}
         self.asked_at: dict[int, int] = {}
+        self.touched: set[int] = set()  # windows with events
         self.done = 0
 
     def run(self) -> None:
         self.cycle.settle()
         rows = self._rows_by_bucket()
-        touched = dirty_windows(self.cycle.cursor, self.cycle.monitored.model)
-        indices = sorted(filter(self._wanted, touched))
+        self.touched = set(dirty_windows(self.cycle.cursor, self.cycle.monitored.model))
+        indices = sorted(filter(self._wanted, self._with_silence()))
         if not indices:
             return
         arrivals = self._arrivals()
@@ -169,6 +170,11 @@ class _Simulation:
             if tick <= last:
                 self._tick(tick, agenda.at.get(tick, set()), changes.get(tick, set()), len(indices))
         self._finish(indices, changes, last)
+
+    def _with_silence(self) -> set[int]:
+        """Return the windows with events and those between them without any that are to be asked."""
+        most = self.cycle.monitored.spec.checks.silent_windows
+        return self.touched.union(silent_windows(self.touched, max(self.touched, default=0), most))
 
     def _wanted(self, index: int) -> bool:
         window = self.windows.at(index)
@@ -239,7 +245,7 @@ class _Simulation:
     def _ask(self, index: int, tick: int) -> Answer:
         now_us = self._moment(tick)
         over = self.windows.at(index).end_us + self.windows.label_wait_us <= now_us
-        due = Due(index, index in self.asked_at, over)
+        due = Due(index, index in self.asked_at, over, silent=index not in self.touched)
         answer = self.cycle.ask(due, now_us=now_us, as_of_us=now_us)
         self.complete[index] = answer.evaluation.labels != "awaiting"
         self.asked_at[index] = tick

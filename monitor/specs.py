@@ -20,8 +20,6 @@ from monitor.rules.silences import Silence
 from monitor.store.store import Store
 from monitor.types import ALL_VERSIONS, ChecksSpec, Kind, ModelSpec, WindowSpec
 
-NOT_FED = ("late_ratio", "row_count_ratio", "staleness_seconds")  # nothing counts what they need yet
-
 
 def model_spec(model: cfg.Model, store: Store | None = None) -> tuple[ModelSpec, Reference | None]:
     """Read the model's reference and resolve what depends on it: features to infer, the negative class.
@@ -127,6 +125,7 @@ def _checks(model: cfg.Model) -> ChecksSpec:
         performance=checks.performance is not None,
         estimate=checks.estimate is not None,
         quality=checks.quality is not None,
+        silent_windows=checks.quality.silent_windows if checks.quality else 0,
         fairness=checks.fairness is not None,
     )
     if checks.drift:
@@ -193,9 +192,7 @@ def _never_computed(model: cfg.Model) -> list[str]:
     problems = []
     for i, alert in model.own_alerts.items():
         entry = find(alert.metric)
-        if alert.metric in NOT_FED:
-            problems.append(f".alerts[{i}].metric: {alert.metric} is not computed in this version")
-        elif entry.subject != "column" and entry.subject != "sample" and model.task not in entry.applies:
+        if entry.subject != "column" and entry.subject != "sample" and model.task not in entry.applies:
             allowed = ", ".join(sorted(entry.applies))
             what = f"{alert.metric} is not defined for {model.task} models; it is for {allowed}"
             problems.append(f".alerts[{i}].metric: {what}")

@@ -250,6 +250,7 @@ class ChecksSpec:
     embeddings: ItemVectors | None = None  # of items, for the diversity of lists
     estimate: bool = False
     quality: bool = False
+    silent_windows: int = 0  # without events, asked after one with some
     fairness: bool = False
     sensitive: tuple[tuple[str, ...], ...] = ()  # one tuple per attribute, longer ones are intersections
     min_group_size: int = 50

@@ -40,7 +40,7 @@ LAYERS = (
     {"baselines"},
     {"evaluate", "watermark"},
     {"segments", "worst"},
-    {"lift", "attributions"},
+    {"lift", "attributions", "facts"},
     {"lift_lists"},
     {"rules"},
     {"reference"},

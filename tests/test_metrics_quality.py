@@ -78,8 +78,9 @@ def test_constant_fires_only_when_a_varying_column_stops() -> None:
 
 def test_window_facts_become_ratios_of_rows_and_of_events() -> None:
     facts = WindowFacts(
-        80, duplicates=20, conflicts=5, late=8, unexpected_fields=2, missing_fields=0, median_rows=100.0,
-        last_event_us=1_000_000, as_of_us=4_500_000, label_delays_s={"0.5": 60.0, "0.9": 90.0},
+        80, duplicates=20, conflicts=5, late=8, dated=80, unexpected_fields=2, missing_fields=0,
+        median_rows=100.0, last_event_us=1_000_000, as_of_us=4_500_000, label_delays_s={"0.5": 60.0, "0.9":
+        90.0},
     )  # fmt: skip
     expected = {
         "row_count": 80.0, "row_count_ratio": 0.8, "duplicate_ratio": 0.2, "conflict_ratio": 0.05,
@@ -100,4 +101,4 @@ def test_what_the_store_does_not_know_has_no_value() -> None:
         "row_count_ratio",
     ):
         assert find(name)(unknown).state == "not_applicable"
-    assert find("late_ratio")(WindowFacts(0, late=0)).state == "insufficient_samples"
+    assert find("late_ratio")(WindowFacts(0, late=0, dated=0)).state == "insufficient_samples"

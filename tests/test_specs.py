@@ -37,13 +37,12 @@ def problems(folder: Path, metric: str) -> list[str]:
     ("metric", "said"),
     [
         ("accuracy", "accuracy is not defined for regression models; it is for binary, multiclass"),
-        ("late_ratio", "late_ratio is not computed in this version"),
     ],
 )
 def test_an_alert_that_could_never_fire_is_refused(tmp_path: Path, metric: str, said: str) -> None:
     assert problems(tmp_path, metric) == [f"models[0] (house).alerts[0].metric: {said}"]
 
 
-@pytest.mark.parametrize("metric", ["mae", "missing_ratio", "row_count"])
+@pytest.mark.parametrize("metric", ["mae", "missing_ratio", "row_count", "late_ratio", "staleness_seconds"])
 def test_an_alert_on_a_metric_of_the_task_is_taken(tmp_path: Path, metric: str) -> None:
     assert problems(tmp_path, metric) == []

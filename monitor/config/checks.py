@@ -82,6 +82,9 @@ class Fairness(Section):
 class Quality(Section):
     """Missing values, unseen categories and other faults of the data."""
 
+    silent_windows: Annotated[int, Field(ge=0, le=1000), NotSwitch] = 24
+    """Windows without events that are asked after one with some, so that `row_count` says 0; 0: none."""
+
 
 class Estimate(Section):
     """Expected performance without labels, of binary and regression models; needs a labelled reference."""

@@ -110,7 +110,7 @@ def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str
         choices.append(f"list_min(list_transform({best}, lambda x: x.key))")
     scores = "NULL, {}, items" if spec.task == "ranking" else "e.scores, {}"
     columns = [
-        "seq, part, off, md5_number(e.event_id), time_us, coalesce(e.version, '')",
+        "seq, part, off, md5_number(e.event_id), time_us, record_us, coalesce(e.version, '')",
         f"coalesce({', '.join(choices)}), {_finite(score)}, {scores.format(_faults(spec))}",
     ]
     for i, (name, kind) in enumerate(spec.features.items(), start=1):

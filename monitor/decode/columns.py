@@ -83,11 +83,17 @@ def prediction_columns(spec: ModelSpec) -> dict[str, str]:
     """Return column name -> SQL type of the table of a model's predictions.
 
     ``seq`` numbers rows as they land; ``(part, off)`` is the place in the log; ``id`` the MD5 of the event
-    id; ``faults`` lists what was wrong with single fields, NULL for most rows. A list of ``items`` has its
+    id; ``record_us`` when the record was put into the log, NULL where the log does not say; ``faults`` lists
+    what was wrong with single fields, NULL for most rows. A list of ``items`` has its
     first as ``prediction``, and that one's score.
     """
     base = {"seq": "BIGINT", "part": "INTEGER", "off": "BIGINT", "id": "UHUGEINT", "event_us": "BIGINT"}
-    base |= {"version": "VARCHAR", "prediction": spec.prediction_type, "score": "DOUBLE"}
+    base |= {
+        "record_us": "BIGINT",
+        "version": "VARCHAR",
+        "prediction": spec.prediction_type,
+        "score": "DOUBLE",
+    }
     base |= {"scores": "MAP(VARCHAR, DOUBLE)", "faults": "VARCHAR[]"}
     base |= {"items": "VARCHAR[]"} if spec.task == "ranking" else {}
     for name, kind in spec.features.items():

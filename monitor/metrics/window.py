@@ -18,12 +18,12 @@ class WindowFacts:
         Distinct predictions.
     duplicates, conflicts
         Redeliveries dropped, and those among them with another payload.
-    late
-        Rows that arrived after the window was first complete.
+    late, dated
+        Rows that came after the window was due to be asked, among those whose arrival is known.
     unexpected_fields, missing_fields
         Distinct field names that were not declared, and declared ones that no row had; None if unknown.
     median_rows
-        Median row count of the trailing windows; None before there are any.
+        Median row count of the windows before this one; None before there are any.
     last_event_us, as_of_us
         Latest event time of the model and the moment asked, microseconds.
     label_delays_s
@@ -38,6 +38,7 @@ class WindowFacts:
     duplicates: int | None = None
     conflicts: int | None = None
     late: int | None = None
+    dated: int | None = None
     unexpected_fields: int | None = None
     missing_fields: int | None = None
     median_rows: float | None = None

@@ -127,6 +127,12 @@ def write_window(
     cursor.execute("DELETE FROM dirty WHERE model = ? AND idx = ?", [model, row.index])
 
 
+def held_windows(cursor: Cursor, model: int) -> set[int]:
+    """Return the windows of a model that were asked and had events."""
+    query = "SELECT idx FROM windows WHERE model = ? AND coverage IS NOT NULL"
+    return {row[0] for row in cursor.execute(query, [model]).fetchall()}
+
+
 def dirty_windows(cursor: Cursor, model: int) -> dict[int, tuple[bool, bool]]:
     """Return window index -> (new or displaced predictions, new labels)."""
     query = "SELECT idx, bool_or(features), bool_or(labels) FROM dirty WHERE model = ? GROUP BY idx"

@@ -80,7 +80,8 @@ def _deduplicate(
     )
     if not cursor.execute("SELECT count(*) FROM repeated").fetchall()[0][0]:
         return 0, 0, []
-    content = [c for c in prediction_columns(spec) if c not in ("seq", "part", "off", "id", "scores")]
+    place = ("seq", "part", "off", "id", "record_us", "scores")
+    content = [c for c in prediction_columns(spec) if c not in place]
     payload = f"md5_number(row({', '.join(map(quote, content))}, scores)::VARCHAR)"
     order = f"PARTITION BY id ORDER BY {rank_sql(cursor)}, off, seq"
     cursor.execute(

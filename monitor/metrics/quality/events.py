@@ -39,7 +39,8 @@ def _count(number: int | None, facts: WindowFacts) -> Outcome:
 def row_count(facts: WindowFacts) -> Outcome:
     """Distinct predictions in the window.
 
-    0 and more; 0 is a value, not a gap: it says that the model was not used or not logged.
+    0 and more; 0 is a value, not a gap: it says that the model was not used or not logged. Windows without
+    events are asked too, ``silent_windows`` of them after one with some.
 
     Examples
     --------
@@ -55,9 +56,12 @@ def row_count(facts: WindowFacts) -> Outcome:
 
 @metric("row_count_ratio", check="quality", subject="window", applies=TASKS, unit="ratio", high=math.inf)
 def row_count_ratio(facts: WindowFacts) -> Outcome:
-    """Distinct predictions over the median of the trailing windows.
+    """Distinct predictions over the median of the windows before.
 
-    1 means as many as usual, 0 none. ``not_applicable`` before there is a median above 0.
+    Of up to 20 windows of the same length that lie one after the other before this one, none of them older
+    than the oldest stored event; an empty one counts as 0. 1 means as many as usual, 0 none. Late rows of an
+    earlier window change it when this one is asked again, not by themselves. ``not_applicable`` before there
+    is a median above 0.
 
     Examples
     --------
@@ -112,20 +116,30 @@ def conflict_ratio(facts: WindowFacts) -> Outcome:
 
 @metric("late_ratio", check="quality", subject="window", applies=TASKS, unit="ratio")
 def late_ratio(facts: WindowFacts) -> Outcome:
-    """Share of the window's rows that arrived after it was first evaluated.
+    """Share of the window's rows that came after it was due to be evaluated.
 
-    In [0, 1]; 0 means all were in time. They are counted all the same, in a restatement. Wilson interval.
+    Rows whose record was put into the log after the window's end and ``lateness``, over those whose log says
+    when it was. They are counted all the same, in a restatement. In [0, 1]; 0 means all were in time. It
+    depends on the log alone, not on when the monitor read it, so a backfilled log is late as a whole. Wilson
+    interval. ``not_applicable`` of files, which do not say when a row was added.
 
     Examples
     --------
-    >>> late_ratio(WindowFacts(4, late=1)).value
+    >>> late_ratio(WindowFacts(4, late=1, dated=4)).value
     0.25
 
     References
     ----------
     Akidau et al. (2015), The dataflow model, VLDB.
     """
-    return _share(facts.late, facts)
+    if facts.dated is None:
+        return Outcome.none("not_applicable", UNKNOWN, n=facts.rows)
+    if not facts.rows:
+        return Outcome.none("insufficient_samples", "the window has no rows")
+    if not facts.dated:
+        return Outcome.none("not_applicable", "the source does not say when records came", n=facts.rows)
+    late = facts.late or 0
+    return Outcome(late / facts.dated, "ok", *wilson(late, facts.dated), facts.dated)
 
 
 @metric("unexpected_fields", check="quality", subject="window", applies=TASKS, unit="fields", high=math.inf)
@@ -166,9 +180,10 @@ def missing_fields(facts: WindowFacts) -> Outcome:
 
 @metric("staleness_seconds", check="quality", subject="window", applies=TASKS, unit="seconds", high=math.inf)
 def staleness_seconds(facts: WindowFacts) -> Outcome:
-    """Time since the model's latest event, as of the evaluation.
+    """Time from the model's latest event to the evaluation.
 
-    As-of moment minus the largest event time; 0 when that lies ahead of it.
+    Moment of asking minus the largest event time up to it; 0 when an event is dated ahead. Windows that end
+    without any event are asked too (``silent_windows`` of them), so it goes on growing when a stream stops.
 
     Examples
     --------
