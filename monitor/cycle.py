@@ -9,7 +9,7 @@ alert states, transitions, retrain state, and the outbox rows of alerts and of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.actions.payload import retrain_message
@@ -48,6 +48,7 @@ from monitor.store.settle import Settled, settle
 from monitor.store.store import Cursor, Store
 from monitor.time import to_rfc3339
 from monitor.types import ALL_VERSIONS, ModelSpec, Result, Series, Transition, Window
+from monitor.watermark import silent_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Cycle:
     def due(self, watermark_us: int) -> list[Due]:
         """Return the windows to ask now that event time has come to ``watermark_us``, oldest first.
 
-        Some windows without events are among them, see :func:`silent_windows`.
+        Some windows without events are among them, see :func:`~monitor.watermark.silent_windows`.
         """
         spec, model = self.monitored.spec.window, self.monitored.model
         rows = window_rows(self.cursor, model)
@@ -302,23 +303,6 @@ def stored_states(cursor: Cursor, monitored: Monitored) -> dict[tuple[str, Serie
         for s in states
         if s.alert in rules and watches(rules[s.alert], s.series) and s.series[3] in columns
     }
-
-
-def silent_windows(held: Collection[int], last: int, most: int) -> list[int]:
-    """Return the windows without events to ask up to ``last``: the ``most`` that follow one with some.
-
-    So that they say that nothing came, and do not go on saying so for ever. They depend on the set of windows
-    that hold events, not on when those came.
-
-    >>> silent_windows({3, 6}, 8, 24), len(silent_windows({3}, 10_000, 24))
-    ([4, 5, 7, 8], 24)
-    """
-    ordered = sorted(held)
-    ends = [*(after - 1 for after in ordered[1:]), last]
-    spans = (
-        range(index + 1, min(index + most, end, last) + 1) for index, end in zip(ordered, ends, strict=False)
-    )
-    return [index for span in spans for index in span]
 
 
 def decision_json(one: Decision) -> dict[str, object]:

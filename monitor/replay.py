@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.build import Plan, monitored, open_source
-from monitor.cycle import Answer, Cycle, Due, silent_windows
+from monitor.cycle import Answer, Cycle, Due
 from monitor.errors import SourceError, StoreError
 from monitor.sources import Source
 from monitor.store.history import copy_history
@@ -31,6 +31,7 @@ from monitor.store.store import Store
 from monitor.store.upkeep import violations
 from monitor.time import SystemClock
 from monitor.types import Result
+from monitor.watermark import silent_windows
 
 log = logging.getLogger(__name__)
 
