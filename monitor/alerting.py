@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor import config as cfg
+from monitor.metrics import find
 from monitor.rules.bounds import (
     Bound,
     Critical,
@@ -50,7 +51,7 @@ def alert_rule(alert: cfg.Alert) -> AlertRule:
         needed=alert.for_.needed,
         of=alert.for_.of,
         clear=alert.clear if isinstance(alert.clear, float | tuple) else _derived(alert.clear),
-        min_samples=alert.min_samples,
+        min_samples=find(alert.metric).min_samples if alert.min_samples is None else alert.min_samples,
         severity=alert.severity,
         confident=alert.confident,
         anytime=alert.anytime,

@@ -14,15 +14,19 @@ from dataclasses import dataclass, field, replace
 
 from monitor.actions.payload import retrain_message
 from monitor.decode.derived import monitored_names
+from monitor.due import Due, due_windows
+from monitor.engine.arrivals import newest_event
 from monitor.engine.duckdb import WindowQuery
 from monitor.engine.sample import SAMPLE_ROWS
+from monitor.engine.settled import settled_query
 from monitor.evaluate import Evaluation, evaluate, follows_labels
 from monitor.explain import Explainer
 from monitor.explaining import DEADLINE_S, Explanation, explain_window
+from monitor.facts import past_results
 from monitor.notices import Notices
 from monitor.reference.data import Compared, Reference
 from monitor.references import Origin, References
-from monitor.retraining import attribution_shares, followed, look, made, verdict_json
+from monitor.retraining import attribution_shares, decision_json, followed, look, made, verdict_json
 from monitor.rules.alerts import announce, evaluate_rules
 from monitor.rules.retrain import Decision, RetrainRule, RetrainState, Verdict
 from monitor.rules.rule import AlertRule, needs_baselines, watches
@@ -32,12 +36,11 @@ from monitor.store.explained import write_explained
 from monitor.store.requests import write_requests
 from monitor.store.results import (
     WindowRow,
-    dirty_windows,
-    held_windows,
+    changes,
     read_states,
     revision_of,
+    rewrite,
     transition_json,
-    window_rows,
     write_alert_states,
     write_results,
     write_retrain_state,
@@ -46,9 +49,7 @@ from monitor.store.results import (
 )
 from monitor.store.settle import Settled, settle
 from monitor.store.store import Cursor, Store
-from monitor.time import to_rfc3339
 from monitor.types import ALL_VERSIONS, ModelSpec, Result, Series, Transition, Window
-from monitor.watermark import silent_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +76,6 @@ class Monitored:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """A window to ask: everything about it, only what labels change, or, ``silent``, that it is empty."""
-
-    index: int
-    labelled_only: bool
-    label_wait_over: bool
-    silent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What asking one window brought, once it is committed."""
 
@@ -107,6 +98,7 @@ class Cycle:
             sample=monitored.sample, needed=any(map(needs_baselines, monitored.alerts)),
         )  # fmt: skip
         self.compared = Compared(monitored.reference)  # with what the last window was compared
+        self.latest_us: int | None = None  # event time of the newest event seen by :meth:`latest_event`
         self.expired_us = 0  # windows that end by then have left retention and are not asked again
         self.states = stored_states(cursor, monitored)
         retrain = read_states(cursor, "retrain_states", monitored.model)
@@ -117,29 +109,12 @@ class Cycle:
         return settle(self.store, self.cursor, self.monitored.spec)
 
     def due(self, watermark_us: int) -> list[Due]:
-        """Return the windows to ask now that event time has come to ``watermark_us``, oldest first.
-
-        Some windows without events are among them, see :func:`~monitor.watermark.silent_windows`.
-        """
-        spec, model = self.monitored.spec.window, self.monitored.model
-        rows = window_rows(self.cursor, model)
-        due: dict[int, Due] = {}
-        for index, (features, _) in dirty_windows(self.cursor, model).items():
-            end = spec.at(index).end_us
-            if end > self.expired_us and end + spec.lateness_us <= watermark_us:
-                labelled_only = not features and index in rows
-                due[index] = Due(index, labelled_only, end + spec.label_wait_us <= watermark_us)
-        if self.monitored.has_feedback:
-            for index, row in rows.items():
-                over = spec.at(index).end_us + spec.label_wait_us <= watermark_us
-                if over and not row.labels_complete and index not in due:
-                    due[index] = Due(index, True, True)
-        if most := self.monitored.spec.checks.silent_windows:
-            closed = (watermark_us - spec.lateness_us - spec.size_us) // spec.every_us
-            for index in silent_windows({*held_windows(self.cursor, model), *due}, closed, most):
-                if index not in rows and spec.at(index).end_us > self.expired_us:
-                    due.setdefault(index, Due(index, False, True, silent=True))
-        return [due[index] for index in sorted(due)]
+        """Return the windows to ask now that event time has come to ``watermark_us``, oldest first."""
+        one = self.monitored
+        return due_windows(
+            self.cursor, one.spec, one.model, watermark_us,
+            has_feedback=one.has_feedback, expired_us=self.expired_us,
+        )  # fmt: skip
 
     def advance(self, watermark_us: int) -> None:
         """Store how far event time has come; it never goes back."""
@@ -152,13 +127,9 @@ class Cycle:
     def ask(self, due: Due, *, now_us: int, as_of_us: int | None = None) -> Answer:
         """Evaluate one window, step the rules, decide, and commit it all."""
         monitored, window = self.monitored, self.monitored.spec.window.at(due.index)
-        settled = self.cursor.execute(
-            "SELECT settled_seq FROM models WHERE id = ?", [monitored.model]
-        ).fetchall()
-        query = WindowQuery(
-            self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us, upto_seq=settled[0][0]
-        )
-        self.compared = self.references.of(window, now_us=now_us)
+        query = settled_query(self.cursor, monitored.spec, monitored.model, window, as_of_us=as_of_us)
+        if not due.silent:
+            self.compared = self.references.of(window, now_us=now_us)
         explanation = self._explain(query, due, now_us)
         evaluation = evaluate(
             query,
@@ -168,27 +139,58 @@ class Cycle:
             labelled_only=due.labelled_only,
             silent=due.silent,
             attributed=explanation.attributed,
-            now_us=now_us,
         )
         revision = revision_of(self.cursor, monitored.model, due.index) + 1
         row = WindowRow(due.index, revision, evaluation.labels != "awaiting")
+        coverage = None if due.silent else evaluation.coverage or 0.0
         results = tuple(replace(result, revision=row.revision) for result in evaluation.results)
-        limits = self.references.frame(self.compared)
-        known = (monitored.alerts, self.states, results, now_us, limits, monitored.silences)
-        states, transitions = evaluate_rules(*known)
-        retrain, verdict = self._decide(states, transitions, window, now_us, results)
         answers = followed(self.cursor, monitored.model, query, results)
         labelled = [(result, follows_labels(result.metric)) for result in results]
-        with self.store.write(self.cursor) as cursor:
+
+        def write(cursor: Cursor) -> None:
             write_results(cursor, monitored.model, window, labelled, labelled_only=due.labelled_only)
-            write_window(cursor, monitored.model, window, row, coverage=evaluation.coverage, now_us=now_us)
+            write_window(cursor, monitored.model, window, row, coverage=coverage, now_us=now_us)
             if not due.labelled_only:
                 write_explained(cursor, monitored.model, window, explanation.rows)
             write_requests(cursor, monitored.model, [one.to_json() for one in answers])
+
+        transitions, decision = self._commit(window, results, write, now_us)
+        return Answer(window, due.labelled_only, evaluation, results, transitions, decision)
+
+    def restate(self, index: int, *, now_us: int) -> Answer | None:
+        """Ask anew what depends on the rows before a window, and commit it; None if all is as it was."""
+        model, window = self.monitored.model, self.monitored.spec.window.at(index)
+        query = settled_query(self.cursor, self.monitored.spec, model, window)
+        found = past_results(query)
+        evaluation = Evaluation(found, "none", None, query.count())
+        revision = revision_of(self.cursor, model, index) + 1
+        changed = tuple(
+            replace(r, revision=revision) for r in changes(self.cursor, model, evaluation.results)
+        )
+
+        def write(cursor: Cursor) -> None:
+            rewrite(cursor, model, window, index, changed, now_us=now_us)
+
+        if not changed:
+            with self.store.write(self.cursor) as cursor:
+                write(cursor)
+            return None
+        transitions, decision = self._commit(window, changed, write, now_us)
+        return Answer(window, False, evaluation, changed, transitions, decision)
+
+    def _commit(
+        self, window: Window, results: tuple[Result, ...], write: Callable[[Cursor], None], now_us: int
+    ) -> tuple[tuple[Transition, ...], Decision | None]:
+        """Step the rules, decide, and commit both with what ``write`` writes."""
+        limits = self.references.frame(self.compared)
+        known = (self.monitored.alerts, self.states, results, now_us, limits, self.monitored.silences)
+        states, transitions = evaluate_rules(*known)
+        retrain, verdict = self._decide(states, transitions, window, now_us, results)
+        with self.store.write(self.cursor) as cursor:
+            write(cursor)
             self._write_decisions(states, transitions, retrain, verdict, window, results, now_us)
         self.states, self.retrain = states, retrain
-        decision = verdict.decision if verdict else None
-        return Answer(window, due.labelled_only, evaluation, results, tuple(transitions), decision)
+        return tuple(transitions), verdict.decision if verdict else None
 
     def _explain(self, query: WindowQuery, due: Due, now_us: int) -> Explanation:
         """Explain a window whose rows have changed; labels change no explanation."""
@@ -203,6 +205,12 @@ class Cycle:
             now_us=now_us,
             deadline_s=one.explain_deadline_s,
         )
+
+    def latest_event(self) -> int | None:
+        """Return the largest event time of the model, microseconds; None before there is any."""
+        found = newest_event(self.cursor, self.monitored.model, self.latest_us)
+        self.latest_us = self.latest_us if found is None else found
+        return self.latest_us
 
     def release(self, *, now_us: int) -> Decision | None:
         """Act on what a cooldown or a silence held back; return a request to retrain if one is made."""
@@ -305,15 +313,6 @@ def stored_states(cursor: Cursor, monitored: Monitored) -> dict[tuple[str, Serie
     }
 
 
-def decision_json(one: Decision) -> dict[str, object]:
-    """Return the public JSON form of a decision to retrain."""
-    return {
-        "kind": "retrain", "model": one.model, "rule": one.rule, "id": one.id, "alerts": list(one.alerts),
-        "window_start": to_rfc3339(one.window.start_us), "window_end": to_rfc3339(one.window.end_us),
-        "at": to_rfc3339(one.at_us),
-    }  # fmt: skip
-
-
 def turn(
     cycle: Cycle, watermark_us: int, *, now_us: int, on_answer: Callable[[Answer], None] = lambda _: None
 ) -> Settled:
@@ -321,7 +320,9 @@ def turn(
     settled = cycle.settle()
     cycle.references.refresh(now_us=now_us)
     for due in cycle.due(watermark_us):
-        on_answer(cycle.ask(due, now_us=now_us))
+        answer = cycle.restate(due.index, now_us=now_us) if due.past_only else cycle.ask(due, now_us=now_us)
+        if answer is not None:
+            on_answer(answer)
     cycle.advance(watermark_us)
     cycle.release(now_us=now_us)
     return settled

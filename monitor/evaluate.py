@@ -68,7 +68,6 @@ def evaluate(
     labelled_only: bool = False,
     silent: bool = False,
     attributed: Attributed | None = None,
-    now_us: int | None = None,
 ) -> Evaluation:
     """Answer every check that is on for the query's window.
 
@@ -85,11 +84,9 @@ def evaluate(
     labelled_only
         Only what follows labels: for a window that is dirty by labels alone.
     silent
-        The window has no events and never had: only what is about it as a whole.
+        The window has no events and never had: only the quality of the stream.
     attributed
         What the model's explainer said of the window; needed by explanations that are not logged.
-    now_us
-        The moment of asking, for what is about arrival: how stale the stream is, how many rows were late.
 
     Returns
     -------
@@ -110,7 +107,7 @@ def evaluate(
     run = _Run(query, compared, labels, labelled_only, attributed or logged(compared))
     for part in () if silent else run.parts:
         run.slice(part)
-    run.window(rows, delays, now_us)
+    run.window(rows, delays, silent=silent)
     return Evaluation(with_worst_segments(run.results), labels, coverage, rows)
 
 
@@ -170,12 +167,12 @@ class _Run:
         if checks.explain and not self.labelled_only:
             self._explain(part)
 
-    def window(self, rows: int, delays: Sequence[int], now_us: int | None) -> None:
+    def window(self, rows: int, delays: Sequence[int], *, silent: bool) -> None:
         """Add what is about the window as a whole: counts, label delay, the share of drifted features."""
-        facts = window_facts(
-            self.query, rows, delays, self.pvalues, labelled_only=self.labelled_only, now_us=now_us
-        )
+        facts = window_facts(self.query, rows, delays, self.pvalues, labelled_only=self.labelled_only)
         for entry in self._entries("window"):
+            if silent and entry.check != "quality":
+                continue
             if entry.follows_labels or not self.labelled_only:
                 self._add(Slice(), entry.name, self._ask(entry, facts))
 

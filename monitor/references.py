@@ -15,6 +15,7 @@ from dataclasses import replace
 import monitor
 from monitor.baselines import baselines
 from monitor.engine.duckdb import WindowQuery
+from monitor.engine.settled import settled_query
 from monitor.errors import ReferenceDataError
 from monitor.reference.build import build, shape
 from monitor.reference.data import Compared, LazyBaselines, Reference
@@ -265,10 +266,9 @@ class References:
         return "" if query.count() else f"there are no events of the reference's period, {period}"
 
     def _query(self, version: str, period: Period) -> WindowQuery:
-        settled = self.cursor.execute("SELECT settled_seq FROM models WHERE id = ?", [self.model]).fetchall()
-        return WindowQuery(
+        return settled_query(
             self.cursor, self.spec, self.model, period.window, as_of_us=period.labels_us,
-            upto_seq=settled[0][0], version=None if version == ALL_VERSIONS else version,
+            version=None if version == ALL_VERSIONS else version,
         )  # fmt: skip
 
     def _left(self, period: Period) -> bool:
@@ -279,7 +279,8 @@ class References:
         """Return the evaluated windows that are compared with the period at a place."""
         assert not isinstance(origin, Reference)
         found = []
-        for index in sorted(window_rows(self.cursor, self.model)):
+        rows = window_rows(self.cursor, self.model)
+        for index in sorted(index for index, row in rows.items() if row.held):
             window = self.spec.window.at(index)
             period = origin.of(window)
             if isinstance(period, Period) and (period.start_us, period.end_us, period.labels_us) == place:

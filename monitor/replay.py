@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.build import Plan, monitored, open_source
-from monitor.cycle import Answer, Cycle, Due
+from monitor.cycle import Answer, Cycle
+from monitor.due import Due, silent_windows
 from monitor.errors import SourceError, StoreError
 from monitor.sources import Source
 from monitor.store.history import copy_history
@@ -31,7 +32,6 @@ from monitor.store.store import Store
 from monitor.store.upkeep import violations
 from monitor.time import SystemClock
 from monitor.types import Result
-from monitor.watermark import silent_windows
 
 log = logging.getLogger(__name__)
 

@@ -103,6 +103,15 @@ def verdict_json(rule: RetrainRule, one: Verdict, window: Window, at_us: int) ->
     }  # fmt: skip
 
 
+def decision_json(one: Decision) -> dict[str, object]:
+    """Return the public JSON form of a decision to retrain."""
+    return {
+        "kind": "retrain", "model": one.model, "rule": one.rule, "id": one.id, "alerts": list(one.alerts),
+        "window_start": to_rfc3339(one.window.start_us), "window_end": to_rfc3339(one.window.end_us),
+        "at": to_rfc3339(one.at_us),
+    }  # fmt: skip
+
+
 def retrain_history(
     cursor: Cursor, models: Mapping[str, int], model: str | None, limit: int
 ) -> dict[str, Any]:

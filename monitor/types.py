@@ -235,6 +235,9 @@ class ItemVectors:
     vectors: npt.NDArray[np.float64]
 
 
+TRAILING_WINDOWS = 20  # before one, whose median number of rows is what is usual
+
+
 @dataclass(frozen=True, slots=True)
 class ChecksSpec:
     """Which checks a model has on, and their parameters (METRICS' defaults)."""

@@ -105,6 +105,7 @@ def _model(
         name=spec.name,
         task=spec.task,
         watermark_us=marks.get(spec.name),
+        last_event_us=cycle.latest_event(),
         last_window=max(windows, default=None),
         reference_id=reference.id if reference else None,
         state=states.get(spec.name, "ok"),

@@ -1,4 +1,4 @@
-"""Event-time progress of a model: how far every partition that still matters has come, and where none came.
+"""Event-time progress of a model: how far every partition that still matters has come.
 
 A model's watermark is the least largest-event-time over its prediction partitions that are not idle. When all
 are idle it follows the clock, minus the idle time-out. It never goes back.
@@ -6,7 +6,7 @@ are idle it follows the clock, minus the idle time-out. It never goes back.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -39,20 +39,3 @@ def watermark(
         found = min(known) if len(known) == len(active) else None
     candidates = [us for us in (found, previous_us) if us is not None]
     return max(candidates, default=None)
-
-
-def silent_windows(held: Collection[int], last: int, most: int) -> list[int]:
-    """Return the windows without events to ask up to ``last``: the ``most`` that follow one with some.
-
-    So that they say that nothing came, and do not go on saying so for ever. They depend on the set of windows
-    that hold events, not on when those came.
-
-    >>> silent_windows({3, 6}, 8, 24), len(silent_windows({3}, 10_000, 24))
-    ([4, 5, 7, 8], 24)
-    """
-    ordered = sorted(held)
-    ends = [*(after - 1 for after in ordered[1:]), last]
-    spans = (
-        range(index + 1, min(index + most, end, last) + 1) for index, end in zip(ordered, ends, strict=False)
-    )
-    return [index for span in spans for index in span]

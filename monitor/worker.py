@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from monitor.cycle import Answer, Cycle, Monitored, decision_json, turn
+from monitor.cycle import Answer, Cycle, Monitored, turn
 from monitor.errors import Stopped
 from monitor.ingest import Ingest
+from monitor.retraining import decision_json
 from monitor.sources import SourceStatus
 from monitor.store.quarantine import trim
 from monitor.store.results import transition_json

@@ -32,8 +32,6 @@ SMALL = ModelSpec(
 )
 PREDICTIONS, FEEDBACK = Partition("events", "p", "0"), Partition("events", "f", "0")
 
-OF_THE_MOMENT = ("staleness_seconds", "row_count_ratio")  # the clock, and what earlier windows held then
-
 
 class InProcess:
     """A store, one model, and what happens to them when told."""
@@ -81,10 +79,6 @@ class InProcess:
         rows = read_results(self.store.cursor())
         found = [(r if revision else replace(r, revision=1)).to_json() for r in rows]
         return sorted(found, key=lambda row: str({k: v for k, v in row.items() if k not in NUMBERS}))
-
-    def lasting(self) -> list[dict[str, Any]]:
-        """Return the stored results but for those that depend on the moment a window was last asked."""
-        return [row for row in self.results() if row["metric"] not in OF_THE_MOMENT]
 
     def value(self, metric: str, window_start_us: int = START_US, **labels: str) -> float | None:
         """Return one stored number; fails when there is no such row."""

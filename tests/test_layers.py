@@ -30,7 +30,7 @@ LAYERS = (
     {"build"},
     {"deliveries", "specs", "alerting", "explainer"},
     {"cycle"},
-    {"references", "notices", "retraining"},
+    {"references", "notices", "retraining", "due"},
     {"config"},
     {"actions"},
     {"sources"},

@@ -79,7 +79,7 @@ def test_constant_fires_only_when_a_varying_column_stops() -> None:
 def test_window_facts_become_ratios_of_rows_and_of_events() -> None:
     facts = WindowFacts(
         80, duplicates=20, conflicts=5, late=8, dated=80, unexpected_fields=2, missing_fields=0,
-        median_rows=100.0, last_event_us=1_000_000, as_of_us=4_500_000, label_delays_s={"0.5": 60.0, "0.9":
+        median_rows=100.0, last_event_us=1_000_000, end_us=4_500_000, label_delays_s={"0.5": 60.0, "0.9":
         90.0},
     )  # fmt: skip
     expected = {

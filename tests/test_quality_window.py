@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from in_process import HOUR_US, PREDICTIONS, SMALL, START_US, InProcess, prediction
+from in_process import FEEDBACK, HOUR_US, PREDICTIONS, SMALL, START_US, InProcess, feedback, prediction
 
+from monitor import config as cfg
+from monitor.alerting import alert_rule
+from monitor.report.material import standing_of
+from monitor.rules.rule import AlertRule
 from monitor.store.landing import land
+from monitor.store.results import latest_results
 from monitor.time import to_rfc3339
 from monitor.types import RAW_SCHEMA, Position, RawBatch
 
@@ -77,27 +82,96 @@ def test_a_window_is_compared_with_the_median_of_those_before_it() -> None:
     events = [prediction(f"{hour}-{i}", 60 * hour + i) for hour, n in enumerate(rows) for i in range(n)]
     core.land({PREDICTIONS: events})
     core.turn()
-    assert state(core, "row_count_ratio") == ("not_applicable", None)
-    assert state(core, "row_count_ratio", START_US + HOUR_US) == ("ok", 6 / 4)
-    assert state(core, "row_count_ratio", START_US + 3 * HOUR_US) == ("ok", 5 / 4)  # of 0, 4 and 6
-    assert state(core, "row_count_ratio", START_US + 4 * HOUR_US) == ("ok", 9 / 4.5)  # of 0, 4, 5 and 6
+    for hour in (0, 1):  # the first may have begun before the stream did, and is not what is usual
+        assert state(core, "row_count_ratio", START_US + hour * HOUR_US) == ("not_applicable", None)
+    assert state(core, "row_count_ratio", START_US + 3 * HOUR_US) == ("ok", 5 / 3)  # of 0 and 6
+    assert state(core, "row_count_ratio", START_US + 4 * HOUR_US) == ("ok", 9 / 5)  # of 0, 5 and 6
 
 
-def test_a_window_cut_off_by_the_first_event_is_not_what_is_usual() -> None:
-    core = InProcess()
-    core.land(
-        {PREDICTIONS: [prediction("a", 30), prediction("b", 70), prediction("c", 130), prediction("d", 140)]}
-    )
+def test_what_is_usual_is_told_by_twenty_windows() -> None:
+    core, rows = InProcess(), [90, *[2] * 11, *[3] * 10]
+    events = [prediction(f"{hour}-{i}", 60 * hour + i / 2) for hour, n in enumerate(rows) for i in range(n)]
+    core.land({PREDICTIONS: events})
     core.turn()
-    assert state(core, "row_count_ratio", START_US + HOUR_US) == ("not_applicable", None)
-    assert state(core, "row_count_ratio", START_US + 2 * HOUR_US) == ("ok", 2.0)
+    assert state(core, "row_count_ratio", START_US + 20 * HOUR_US) == ("ok", 3 / 2)  # 11 twos, 8 threes
+    assert state(core, "row_count_ratio", START_US + 21 * HOUR_US) == ("ok", 3 / 2)  # 11 twos, 9 threes
+    core.land({PREDICTIONS: [prediction("next", 22 * 60)]})
+    core.turn()
+    assert state(core, "row_count_ratio", START_US + 22 * HOUR_US) == ("ok", 1 / 2.5)  # 10 of each
 
 
-def test_staleness_is_the_time_from_the_latest_event_to_the_asking() -> None:
-    core = InProcess()
+def test_staleness_is_the_time_from_the_latest_event_to_the_end_of_the_window() -> None:
+    core = InProcess(replace(SMALL, checks=replace(SMALL.checks, silent_windows=2)))
     core.land({PREDICTIONS: [prediction("a", 10), prediction("b", 50)]})
+    core.turn(START_US + 9 * HOUR_US)
+    found = [state(core, "staleness_seconds", START_US + hour * HOUR_US) for hour in range(3)]
+    assert found == [("ok", minutes * 60.0) for minutes in (10, 70, 130)]
+    assert core.cycle.latest_event() == START_US + 50 * MINUTE_US
+
+
+def test_windows_asked_before_are_restated_when_events_land_late_before_them() -> None:
+    core = InProcess(replace(SMALL, checks=replace(SMALL.checks, silent_windows=1)))
+    core.land({PREDICTIONS: [prediction(f"{m}", m) for m in (0, 70, 130, 250)]})
+    core.turn(START_US + 4 * HOUR_US)
+    ratio, staleness = (
+        state(core, m, START_US + 3 * HOUR_US) for m in ("row_count_ratio", "staleness_seconds")
+    )
+    assert ratio == ("ok", 0.0) and staleness == ("ok", 110 * 60.0)
+    core.land({PREDICTIONS: [prediction(f"late-{m}", m) for m in (75, 80, 140)]})
+    core.turn(START_US + 4 * HOUR_US)
+    by_hour = {(a.window.start_us - START_US) // HOUR_US: {r.metric for r in a.results} for a in core.answers}
+    assert by_hour[3] == {"staleness_seconds"}  # the median of 2 and 3 leaves 0 at 0
+    assert "row_count" in by_hour[1] and "row_count" in by_hour[2] and sorted(by_hour) == [1, 2, 3]
+    assert state(core, "staleness_seconds", START_US + 3 * HOUR_US) == ("ok", 100 * 60.0)
+    assert state(core, "row_count", START_US + 3 * HOUR_US) == ("ok", 0.0)
+    core.turn(START_US + 4 * HOUR_US)
+    assert core.answers == [] and core.rows("SELECT * FROM dirty WHERE idx < 100") == []
+
+
+def alert(**about: object) -> AlertRule:
+    given = {"name": "silence", "metric": "row_count", "below": 1} | about
+    return alert_rule(cfg.Alert.model_validate(given))
+
+
+def test_an_alert_fires_when_a_stream_goes_silent_and_ends_when_it_comes_back() -> None:
+    core = InProcess(replace(SMALL, checks=replace(SMALL.checks, silent_windows=3)))
+    core.cycle.monitored = replace(core.cycle.monitored, alerts=(alert(),))
+    core.land({PREDICTIONS: [prediction("a", 10)]})
+    core.turn(START_US + HOUR_US)
+    assert [t.after for a in core.answers for t in a.transitions] == []
     core.turn(START_US + 3 * HOUR_US)
-    assert state(core, "staleness_seconds") == ("ok", 130 * 60.0)
+    assert [t.after for a in core.answers for t in a.transitions] == ["firing"]
+    core.land({PREDICTIONS: [prediction("b", 190)]})
+    core.turn(START_US + 4 * HOUR_US)
+    assert [t.after for a in core.answers for t in a.transitions] == ["ok"]
+
+
+def test_silence_neither_fires_nor_ends_an_alert_on_what_rows_say() -> None:
+    core = InProcess(replace(SMALL, checks=replace(SMALL.checks, silent_windows=3)))
+    missing = alert(name="gone", metric="missing_ratio", below=None, above=0.5, min_samples=1)
+    core.cycle.monitored = replace(core.cycle.monitored, alerts=(missing,))
+    core.land({PREDICTIONS: [prediction("a", 10, features={"plan": "gold"})]})
+    core.turn(START_US + HOUR_US)
+    (firing,) = [s for s in core.cycle.states.values() if s.phase == "firing"]
+    core.turn(START_US + 4 * HOUR_US)
+    assert sum(not a.labelled_only for a in core.answers) == 3
+    assert core.cycle.states["gone", firing.series] == firing
+
+
+def test_what_was_known_of_rows_stays_the_newest_when_the_stream_is_silent() -> None:
+    core = InProcess(replace(SMALL, checks=replace(SMALL.checks, silent_windows=3)))
+    core.land({PREDICTIONS: [prediction("a", 10)], FEEDBACK: [feedback("a", "1")]})
+    core.turn(START_US + 3 * HOUR_US)
+    newest = {r.metric: r.window.start_us for r in latest_results(core.cursor)}
+    assert newest["row_count"] == START_US + 2 * HOUR_US
+    assert {newest[m] for m in ("accuracy", "label_coverage", "missing_ratio")} == {START_US}
+    assert standing_of(core.cursor, core.cycle.monitored, None).window.start_us == START_US
+
+
+def test_alerts_that_look_for_few_rows_need_none() -> None:
+    needed = {m: alert(metric=m).min_samples for m in ("row_count", "staleness_seconds", "late_ratio")}
+    assert needed == {"row_count": 0, "staleness_seconds": 0, "late_ratio": 100}
+    assert alert(min_samples=7).min_samples == 7
 
 
 @pytest.mark.parametrize("most", [0, 3])
@@ -110,7 +184,7 @@ def test_windows_without_events_say_so_for_a_while(most: int) -> None:
     silent = {"01": 0.0, "03": 0.0, "04": 0.0, "05": 0.0} if most else {}
     assert counts == {"00": 1.0, "02": 1.0} | silent
     if most:
-        assert state(core, "row_count_ratio", START_US + 4 * HOUR_US) == ("ok", 0.0)
+        assert state(core, "row_count_ratio", START_US + 3 * HOUR_US) == ("ok", 0.0)
     core.turn(START_US + 10 * HOUR_US)
     assert core.answers == []
 

@@ -97,8 +97,8 @@ class Alert(Section):
     """Fire when m of the last n windows are bad: `2 of 3`; a number n means `n of n`."""
     clear: Clear | None = None
     """A firing alert ends only at or inside this bound (with `outside` a pair); by default at its own."""
-    min_samples: Annotated[int, Field(ge=0, le=2**31 - 1), NotSwitch] = 100
-    """Windows with fewer rows do not count."""
+    min_samples: Annotated[int | None, Field(ge=0, le=2**31 - 1), NotSwitch] = None
+    """Windows with fewer rows do not count; by default 100, but 0 for metrics that look for few rows."""
     severity: Literal["info", "warning", "critical"] = "warning"
     """Passed on as a label."""
     confident: Switch = False

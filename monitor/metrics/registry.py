@@ -72,6 +72,10 @@ class Metric:
         The value is a number of rows over ``n``.
     worse_at
         Which end of the range is bad, where :attr:`worse` cannot tell by what the metric is.
+    follows_past
+        Of a window: the value depends on rows before it, so it is asked again when those change.
+    min_samples
+        Rows from which a window counts for alerts that do not say; 0 where few rows are what is looked for.
     """
 
     name: str
@@ -90,6 +94,8 @@ class Metric:
     statistic: Statistic | None = None
     is_share: bool = False
     worse_at: Literal["high", "low", "neither"] | None = None
+    follows_past: bool = False
+    min_samples: int = 100
 
     @property
     def worse(self) -> Literal["high", "low"] | None:
@@ -202,6 +208,8 @@ def metric(
     statistic: Statistic | None = None,
     is_share: bool = False,
     worse_at: Literal["high", "low", "neither"] | None = None,
+    follows_past: bool = False,
+    min_samples: int = 100,
 ) -> Callable[[F], F]:
     """Register the decorated function as a metric; its docstring becomes HELP and the documentation."""
 
@@ -224,6 +232,8 @@ def metric(
                 statistic,
                 is_share,
                 worse_at,
+                follows_past,
+                min_samples,
             )
         )
         return function

@@ -24,8 +24,8 @@ class WindowFacts:
         Distinct field names that were not declared, and declared ones that no row had; None if unknown.
     median_rows
         Median row count of the windows before this one; None before there are any.
-    last_event_us, as_of_us
-        Latest event time of the model and the moment asked, microseconds.
+    last_event_us, end_us
+        Latest event time of the model before the end of the window, and that end, microseconds.
     label_delays_s
         Quantiles of label minus prediction time in seconds, by name (``"0.5"``); None without labels.
     pvalues
@@ -43,7 +43,7 @@ class WindowFacts:
     missing_fields: int | None = None
     median_rows: float | None = None
     last_event_us: int | None = None
-    as_of_us: int | None = None
+    end_us: int | None = None
     label_delays_s: Mapping[str, float] | None = None
     pvalues: Mapping[str, float] | None = None
     left_out: Mapping[str, tuple[int, int]] | None = None

@@ -10,9 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from monitor.cycle import Monitored
+from monitor.engine.settled import settled_query
 from monitor.errors import NotThereError
 from monitor.references import kept_reference
-from monitor.report.material import Standing, distributions, history, settled_query, standing_of
+from monitor.report.material import Standing, distributions, history, standing_of
 from monitor.report.page import overlay_of
 from monitor.store.requests import read_requests
 from monitor.store.store import Cursor
@@ -70,7 +71,7 @@ def distribution(cursor: Cursor, one: Monitored, feature: str) -> tuple[Standing
     standing = standing_of(cursor, one, None, newest=True)
     origin = one.origins.get(ALL_VERSIONS, one.reference)
     reference = kept_reference(cursor, one.spec, origin, standing.window, sample=one.sample)
-    pairs = distributions(settled_query(cursor, one, standing.window), reference)
+    pairs = distributions(settled_query(cursor, one.spec, one.model, standing.window), reference)
     if feature not in pairs:
         known = ", ".join(pairs) or "none"
         raise NotThereError(f"no distribution of {feature!r} beside a reference; there are {known}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.cycle import Monitored, stored_states
 from monitor.engine.duckdb import Slice, WindowQuery
+from monitor.engine.settled import settled_query
 from monitor.errors import NotThereError
 from monitor.lift import feature_pairs, task_data
 from monitor.metrics import ColumnPair, TaskData
@@ -90,7 +91,7 @@ def gather(cursor: Cursor, monitored: Monitored, start_us: int | None) -> Materi
     )  # fmt: skip
     origin = monitored.origins.get(ALL_VERSIONS, monitored.reference)
     reference = kept_reference(cursor, monitored.spec, origin, window, sample=monitored.sample)
-    query = settled_query(cursor, monitored, window)
+    query = settled_query(cursor, monitored.spec, monitored.model, window)
     pairs = distributions(query, reference)
     known = reference.baselines if reference else {}
     lifted = guarded(lambda: task_data(query, reference, Slice(), query.panes(), np.random.default_rng(0)))
@@ -101,12 +102,6 @@ def gather(cursor: Cursor, monitored: Monitored, start_us: int | None) -> Materi
         list(stored_states(cursor, monitored).values()), _transitions(cursor, monitored, window),
         {} if isinstance(known, LazyBaselines) and not known.known else known,
     )  # fmt: skip
-
-
-def settled_query(cursor: Cursor, monitored: Monitored, window: Window) -> WindowQuery:
-    """Return the query of a window's settled rows."""
-    settled = cursor.execute("SELECT settled_seq FROM models WHERE id = ?", [monitored.model]).fetchall()
-    return WindowQuery(cursor, monitored.spec, monitored.model, window, upto_seq=settled[0][0])
 
 
 def distributions(query: WindowQuery, reference: Reference | None) -> dict[str, ColumnPair]:
@@ -142,6 +137,7 @@ def standing_of(
         When there is none.
     """
     order = "start_us DESC" if newest else "labels_complete DESC, start_us DESC"
+    order = f"coverage IS NOT NULL DESC, {order}"  # one without events shows nothing
     rows = cursor.execute(
         "SELECT start_us, end_us, revision, labels_complete, coverage FROM windows"
         " WHERE model = ? AND start_us = coalesce(?, start_us)"

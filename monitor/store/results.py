@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -30,11 +30,12 @@ _READ = (
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """What is known of a window that has been evaluated."""
+    """What is known of a window that has been evaluated; ``held``: events landed in it at some time."""
 
     index: int
     revision: int
     labels_complete: bool
+    held: bool = True
 
 
 def write_results(
@@ -49,6 +50,10 @@ def write_results(
         + (" AND labelled" if labelled_only else ""),
         [model, window.start_us, window.end_us],
     )
+    _insert_results(cursor, model, window, rows)
+
+
+def _insert_results(cursor: Cursor, model: int, window: Window, rows: Iterable[tuple[Result, bool]]) -> None:
     columns: dict[str, list[Any]] = {f.name: [] for f in _SCHEMA}
     for result, labelled in rows:
         columns["model"].append(model)
@@ -94,7 +99,7 @@ def latest_results(cursor: Cursor) -> list[Result]:
 def window_rows(cursor: Cursor, model: int) -> dict[int, WindowRow]:
     """Return the evaluated windows of a model by index."""
     rows = cursor.execute(
-        "SELECT idx, revision, labels_complete FROM windows WHERE model = ?", [model]
+        "SELECT idx, revision, labels_complete, coverage IS NOT NULL FROM windows WHERE model = ?", [model]
     ).fetchall()
     return {row[0]: WindowRow(*row) for row in rows}
 
@@ -109,7 +114,10 @@ def revision_of(cursor: Cursor, model: int, index: int) -> int:
 def write_window(
     cursor: Cursor, model: int, window: Window, row: WindowRow, *, coverage: float | None, now_us: int
 ) -> None:
-    """Record an evaluation of a window inside the caller's transaction; it is clean from then on."""
+    """Record an evaluation of a window inside the caller's transaction; it is clean from then on.
+
+    ``coverage`` is None of one without events.
+    """
     cursor.execute("DELETE FROM windows WHERE model = ? AND idx = ?", [model, row.index])
     cursor.execute(
         "INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -127,16 +135,44 @@ def write_window(
     cursor.execute("DELETE FROM dirty WHERE model = ? AND idx = ?", [model, row.index])
 
 
-def held_windows(cursor: Cursor, model: int) -> set[int]:
-    """Return the windows of a model that were asked and had events."""
-    query = "SELECT idx FROM windows WHERE model = ? AND coverage IS NOT NULL"
-    return {row[0] for row in cursor.execute(query, [model]).fetchall()}
+def dirty_windows(cursor: Cursor, model: int) -> dict[int, tuple[bool, bool, bool]]:
+    """Return window index -> (new or displaced predictions, new labels, new rows before the window)."""
+    query = (
+        "SELECT idx, bool_or(features), bool_or(labels), bool_or(NOT features AND NOT labels) FROM dirty"
+        " WHERE model = ? GROUP BY idx"
+    )
+    return {row[0]: (row[1], row[2], row[3]) for row in cursor.execute(query, [model]).fetchall()}
 
 
-def dirty_windows(cursor: Cursor, model: int) -> dict[int, tuple[bool, bool]]:
-    """Return window index -> (new or displaced predictions, new labels)."""
-    query = "SELECT idx, bool_or(features), bool_or(labels) FROM dirty WHERE model = ? GROUP BY idx"
-    return {row[0]: (row[1], row[2]) for row in cursor.execute(query, [model]).fetchall()}
+def changes(cursor: Cursor, model: int, results: Iterable[Result]) -> list[Result]:
+    """Return the results of which not the same is stored, their revision aside."""
+    return [new for new in results if [replace(new, revision=0)] != _stored_as(cursor, model, new)]
+
+
+def _stored_as(cursor: Cursor, model: int, new: Result) -> list[Result]:
+    where = "model = ? AND start_us = ? AND end_us = ? AND metric = ?"
+    place = [model, new.window.start_us, new.window.end_us, new.metric]
+    return [replace(old, revision=0) for old in read_results(cursor, where, place)]
+
+
+def rewrite(
+    cursor: Cursor, model: int, window: Window, index: int, changed: Sequence[Result], *, now_us: int
+) -> None:
+    """Replace single metrics of a window as its next revision, inside the caller's transaction.
+
+    With none of them the window is only clean from then on.
+    """
+    if changed:
+        cursor.execute(
+            "DELETE FROM results WHERE model = ? AND start_us = ? AND end_us = ? AND metric IN ?",
+            [model, window.start_us, window.end_us, [result.metric for result in changed]],
+        )
+        _insert_results(cursor, model, window, [(result, False) for result in changed])
+        cursor.execute(
+            "UPDATE windows SET revision = ?, evaluated_us = ? WHERE model = ? AND idx = ?",
+            [changed[0].revision, now_us, model, index],
+        )
+    cursor.execute("DELETE FROM dirty WHERE model = ? AND idx = ?", [model, index])
 
 
 def read_states(cursor: Cursor, table: str, model: int) -> list[Mapping[str, Any]]:

@@ -3,18 +3,22 @@
 Landing is blind for speed; this is where identity is enforced. A prediction is its event id. Of several
 with one id the first in log order stays, the others are deleted and counted, which is sound whenever it
 happens: the least of a set does not depend on when one looks. New rows make their windows dirty, as do the
-rows that are dropped (they are counted in their windows) and predictions whose labels arrived.
+rows that are dropped (they are counted in their windows) and predictions whose labels arrived. Windows that
+were asked already and lie not long after new rows are marked too: they say how usual their size is, and how
+long there was nothing before them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from monitor.decode.columns import prediction_columns, quote
 from monitor.store.profiles import mark_stale
 from monitor.store.schema import labels_table, predictions_table
 from monitor.store.store import Cursor, Store, rank_sql
-from monitor.types import ModelSpec
+from monitor.types import TRAILING_WINDOWS, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ def settle(store: Store, cursor: Cursor, spec: ModelSpec) -> Settled:
         for bucket in dated:
             buckets.setdefault(bucket, [False, False])[1] = True
         count = _mark_dirty(cursor, spec, model, buckets)
+        _mark_followers(cursor, spec, model, [b for b, (features, _) in buckets.items() if features])
         cursor.execute("UPDATE models SET settled_seq = ? WHERE id = ?", [upto, model])
     return Settled(duplicates, conflicts, late, count)
 
@@ -117,3 +122,17 @@ def _mark_dirty(cursor: Cursor, spec: ModelSpec, model: int, buckets: dict[int, 
         rows = ", ".join(f"({model}, {i}, {f}, {lab})" for i, (f, lab) in sorted(marks.items()))
         cursor.execute(f"INSERT INTO dirty VALUES {rows}")
     return len(marks)
+
+
+def _mark_followers(cursor: Cursor, spec: ModelSpec, model: int, buckets: list[int]) -> None:
+    """Mark windows that have been asked and whose past has changed, by neither features nor labels."""
+    if not buckets or not spec.checks.quality:
+        return
+    trailing = (TRAILING_WINDOWS + 1) * (spec.window.size_us // spec.window.every_us)
+    reach = max(trailing, spec.checks.silent_windows)
+    cursor.register("touched", pa.table({"b": pa.array(buckets, pa.int64())}))
+    cursor.execute(
+        "INSERT INTO dirty SELECT DISTINCT model, idx, false, false FROM windows JOIN touched"
+        f" ON idx > b AND idx <= b + {reach} WHERE model = {model}"
+    )
+    cursor.unregister("touched")

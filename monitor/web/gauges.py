@@ -68,6 +68,7 @@ TABLE = MappingProxyType(
             ("model",),
             "Event time up to which the model's input is taken as complete, lateness aside.",
         ),
+        "last_event_timestamp_seconds": (("model",), "Event time of the model's newest prediction."),
         "window_end_timestamp_seconds": (("model", "check"), "End of the newest evaluated window."),
         "last_evaluation_success_timestamp_seconds": (
             ("model",),
@@ -126,6 +127,10 @@ def _rows(name: str, snapshot: Snapshot) -> Iterable[Row]:
             return [((model,), us / 1e6) for model, us in sorted(snapshot.last_success.items())]
         case "watermark_timestamp_seconds":
             return [((m.name,), m.watermark_us / 1e6) for m in snapshot.models if m.watermark_us is not None]
+        case "last_event_timestamp_seconds":
+            return [
+                ((m.name,), m.last_event_us / 1e6) for m in snapshot.models if m.last_event_us is not None
+            ]
         case _:
             return _process_rows(name, snapshot)
 

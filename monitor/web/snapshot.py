@@ -49,6 +49,7 @@ class ModelView:
     name: str
     task: Task
     watermark_us: int | None = None
+    last_event_us: int | None = None
     last_window: Window | None = None
     reference_id: str | None = None
     state: str = "ok"

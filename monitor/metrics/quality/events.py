@@ -35,6 +35,7 @@ def _count(number: int | None, facts: WindowFacts) -> Outcome:
     unit="rows",
     high=math.inf,
     suffix="window_rows",
+    min_samples=0,
 )
 def row_count(facts: WindowFacts) -> Outcome:
     """Distinct predictions in the window.
@@ -54,14 +55,23 @@ def row_count(facts: WindowFacts) -> Outcome:
     return Outcome(float(facts.rows), n=facts.rows)
 
 
-@metric("row_count_ratio", check="quality", subject="window", applies=TASKS, unit="ratio", high=math.inf)
+@metric(
+    "row_count_ratio",
+    check="quality",
+    subject="window",
+    applies=TASKS,
+    unit="ratio",
+    high=math.inf,
+    follows_past=True,
+    min_samples=0,
+)
 def row_count_ratio(facts: WindowFacts) -> Outcome:
     """Distinct predictions over the median of the windows before.
 
-    Of up to 20 windows of the same length that lie one after the other before this one, none of them older
-    than the oldest stored event; an empty one counts as 0. 1 means as many as usual, 0 none. Late rows of an
-    earlier window change it when this one is asked again, not by themselves. ``not_applicable`` before there
-    is a median above 0.
+    Of up to 20 windows of the same length that lie one after the other before this one; an empty one counts
+    as 0. Of the 21 before, the farthest with rows is left out with all before it: the stream may have begun
+    within it. 1 means as many as usual, 0 none. When events land late in one of them, it is asked again.
+    ``not_applicable`` before there is a median above 0.
 
     Examples
     --------
@@ -178,22 +188,33 @@ def missing_fields(facts: WindowFacts) -> Outcome:
     return _count(facts.missing_fields, facts)
 
 
-@metric("staleness_seconds", check="quality", subject="window", applies=TASKS, unit="seconds", high=math.inf)
+@metric(
+    "staleness_seconds",
+    check="quality",
+    subject="window",
+    applies=TASKS,
+    unit="seconds",
+    high=math.inf,
+    follows_past=True,
+    min_samples=0,
+)
 def staleness_seconds(facts: WindowFacts) -> Outcome:
-    """Time from the model's latest event to the evaluation.
+    """Time from the model's latest event to the end of the window.
 
-    Moment of asking minus the largest event time up to it; 0 when an event is dated ahead. Windows that end
-    without any event are asked too (``silent_windows`` of them), so it goes on growing when a stream stops.
+    End minus the largest event time before it, so more than 0. Windows without events are asked too
+    (``silent_windows`` of them after one with some), so it goes on growing when a stream stops; asked again
+    when events land late. It depends on the events alone; for how old the newest event is at this moment
+    there is the gauge ``model_monitor_last_event_timestamp_seconds``.
 
     Examples
     --------
-    >>> staleness_seconds(WindowFacts(1, last_event_us=0, as_of_us=2_500_000)).value
+    >>> staleness_seconds(WindowFacts(1, last_event_us=0, end_us=2_500_000)).value
     2.5
 
     References
     ----------
     Breck et al. (2017), The ML test score, IEEE Big Data.
     """
-    if facts.last_event_us is None or facts.as_of_us is None:
+    if facts.last_event_us is None or facts.end_us is None:
         return Outcome.none("not_applicable", "no event yet", n=facts.rows)
-    return Outcome(max(facts.as_of_us - facts.last_event_us, 0) / 1e6, n=facts.rows)
+    return Outcome((facts.end_us - facts.last_event_us) / 1e6, n=facts.rows)
