@@ -49,10 +49,10 @@ class ModelView:
     name: str
     task: Task
     watermark_us: int | None = None
-    last_event_us: int | None = None
     last_window: Window | None = None
     reference_id: str | None = None
     state: str = "ok"
+    last_event_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
