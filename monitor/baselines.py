@@ -39,6 +39,8 @@ def baselines(query: WindowQuery, reference: Reference) -> dict[BaselineKey, Bas
     reference
         The profile of the same rows.
     """
+    own = {name: vocabulary.without_one() for name, vocabulary in reference.vocabularies.items()}
+    reference = replace(reference, vocabularies=own)
     spec = replace(query.spec, checks=replace(query.spec.checks, multivariate=False))
     windows = chunks(query)
     values: dict[BaselineKey, list[float]] = defaultdict(list)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from monitor.decode.columns import feature_column, quote, stored_columns
-from monitor.decode.derived import EMBEDDING, derived_names, embedding_sql
+from monitor.decode.columns import feature_column, quote, stored_columns, words_columns
+from monitor.decode.derived import EMBEDDING, OUT_OF_VOCABULARY, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import (
     class_sample,
@@ -38,7 +38,7 @@ from monitor.summaries.expected import PredictedScores
 from monitor.summaries.numeric import NumericSummary, lift_pieces
 from monitor.summaries.residuals import ResidualSummary
 from monitor.summaries.scores import ScoreSummary, edges_from
-from monitor.types import Kind, Window
+from monitor.types import Kind, ModelSpec, Window
 
 NOTHING: FloatArray = np.empty(0)
 
@@ -49,7 +49,7 @@ def feature_pairs(
     """Yield each feature with its pair, or why it has none; numbers come off the store a few at a time."""
     spec = query.spec
     faults = query.faults(part) if spec.checks.quality else {}
-    columns, computed = number_columns(spec.features, reference)
+    columns, computed = number_columns(spec, reference)
     pieces = ((columns[c], x, n) for c, x, n in query.numbers(list(columns), part, panes, computed))
     lifted = lift_pieces(pieces, lambda shown: cuts_of(reference, shown))
     counted = query.categories(category_columns(spec.features), part)
@@ -85,23 +85,26 @@ def pairs_of(
             elif shown in lifted:
                 current = lifted[shown]
             else:
-                continue  # an embedding's distance from a centroid that there is not
+                continue  # a distance from a centroid, or a share outside a vocabulary, that there is not
             if frozen is not None and type(frozen) is not type(current):
                 yield shown, Outcome.none("not_applicable", "the reference has another kind of column")
                 continue
             yield shown, pair(query, frozen, current, faults.get(f"type_mismatch:{name}", 0))
 
 
-def number_columns(
-    features: Mapping[str, Kind], reference: Reference | None
-) -> tuple[dict[str, str], dict[str, str]]:
+def number_columns(spec: ModelSpec, reference: Reference | None) -> tuple[dict[str, str], dict[str, str]]:
     """Return column -> name of every number that is monitored, and column -> SQL of those not stored."""
     columns: dict[str, str] = {}
     computed: dict[str, str] = {}
-    for name, kind in features.items():
+    hashes = words_columns(spec)
+    for name, kind in spec.features.items():
         names = derived_names(name, kind)
         if kind in ("numeric", "text"):
-            columns |= zip(stored_columns(name, kind), names, strict=True)
+            columns |= zip(stored_columns(name, kind), names, strict=False)
+            if reference and name in reference.vocabularies and name in hashes:
+                outside = f"{feature_column(name, kind)}.{OUT_OF_VOCABULARY}"
+                columns[outside] = names[-1]
+                computed[outside] = reference.vocabularies[name].sql(hashes[name])
         elif kind == "embedding":
             centroid = reference.centroids.get(name, NOTHING) if reference else NOTHING
             vector = feature_column(name, kind)

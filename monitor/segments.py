@@ -107,7 +107,7 @@ def _features(
     segments: Segments, reference: Reference | None, known: Known, panes: Sequence[Window]
 ) -> dict[str, list[tuple[str, ColumnPair | Outcome]]]:
     query = segments.query
-    columns, computed = number_columns(query.spec.features, reference)
+    columns, computed = number_columns(query.spec, reference)
     lifted: dict[str, dict[str, NumericSummary]] = {value: {} for value in segments.values}
     found = segments.numbers(list(columns), panes, computed)
     pieces = (((value, columns[c]), numbers, missing) for value, c, numbers, missing in found)

@@ -131,7 +131,7 @@ def _checks(model: cfg.Model) -> ChecksSpec:
     if checks.drift:
         drift = checks.drift
         spec = replace(spec, bins=drift.bins, alpha=drift.alpha, multivariate=drift.multivariate)
-        spec = replace(spec, drift_columns=drift.columns)
+        spec = replace(spec, drift_columns=drift.columns, vocabulary=drift.vocabulary)
     if explain := checks.explain:
         logged = explain.model is None
         spec = replace(spec, explain=True, logged_attributions=logged, explain_sample=explain.sample)

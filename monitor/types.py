@@ -253,6 +253,7 @@ class ChecksSpec:
     embeddings: ItemVectors | None = None  # of items, for the diversity of lists
     estimate: bool = False
     quality: bool = False
+    vocabulary: int = 0  # words of the reference that texts are compared with; 0: their words are not kept
     silent_windows: int = 0  # without events, asked after one with some
     fairness: bool = False
     sensitive: tuple[tuple[str, ...], ...] = ()  # one tuple per attribute, longer ones are intersections

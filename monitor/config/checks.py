@@ -37,6 +37,8 @@ class Drift(Section):
     """Also compare the features together: `domain_classifier_auc`, `mmd`, `reconstruction_error`."""
     columns: Names | None = None
     """Features whose distributions are compared; by default all."""
+    vocabulary: Annotated[int, Field(ge=0, le=100_000), NotSwitch] = 10_000
+    """Most words of the reference's texts that words are looked up in; 0: no hashes of words are stored."""
 
 
 Cutoff = Annotated[int, Field(ge=1, le=1000), NotSwitch]

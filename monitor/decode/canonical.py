@@ -16,8 +16,8 @@ import json
 from collections.abc import Collection
 
 from monitor.decode import attributed
-from monitor.decode.columns import SQL_TYPE, free_columns, literal, quote, whole_number
-from monitor.decode.derived import text_sql
+from monitor.decode.columns import SQL_TYPE, free_columns, literal, quote, whole_number, words_columns
+from monitor.decode.derived import text_sql, words_sql
 from monitor.decode.lists import with_lists
 from monitor.types import ModelSpec, StreamKind
 
@@ -124,6 +124,10 @@ def prediction_sql(spec: ModelSpec, flagged: str, *, clean: bool = False) -> str
             columns += text_sql(scalar.format(value))
         else:
             columns.append(scalar.format(whole_number(value)))
+    kinds = list(spec.features)
+    for name in words_columns(spec):
+        value, at = f"e.features.{quote(name)}", kinds.index(name) + 1
+        columns.append(words_sql(f"CASE WHEN types[{at}] IN ('OBJECT', 'ARRAY') THEN NULL ELSE {value} END"))
     columns += [
         whole_number(f"coalesce(e.segments.{quote(name)}, e.features.{quote(name)})")
         for name in free_columns(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.decode.derived import TEXT
+from monitor.decode.derived import TEXT, hash_mark
 from monitor.types import Kind, ModelSpec
 
 _PREFIX: dict[Kind, str] = {
@@ -41,13 +41,19 @@ def feature_column(name: str, kind: Kind) -> str:
 
 
 def stored_columns(name: str, kind: Kind) -> tuple[str, ...]:
-    """Return every column a feature is stored in: of a text the numbers made of it, never the text.
+    """Return every column of a feature's values: of a text the numbers made of it, never the text.
 
     >>> stored_columns("bio", "text")[:2]
     ('t:bio.length', 't:bio.words')
     """
     column = feature_column(name, kind)
     return tuple(f"{column}.{part}" for part in TEXT) if kind == "text" else (column,)
+
+
+def words_columns(spec: ModelSpec) -> dict[str, str]:
+    """Return text -> the store's column of its words' hashes; none where words are not compared."""
+    texts = [name for name, kind in spec.features.items() if kind == "text" and spec.checks.vocabulary]
+    return {name: f"{feature_column(name, 'text')}.hashes_{hash_mark()}" for name in texts}
 
 
 def attribution_column(name: str) -> str:
@@ -98,6 +104,7 @@ def prediction_columns(spec: ModelSpec) -> dict[str, str]:
     base |= {"items": "VARCHAR[]"} if spec.task == "ranking" else {}
     for name, kind in spec.features.items():
         base |= dict.fromkeys(stored_columns(name, kind), "DOUBLE" if kind == "text" else SQL_TYPE[kind])
+    base |= dict.fromkeys(words_columns(spec).values(), "UINTEGER[]")
     return base | {f"s:{n}": "VARCHAR" for n in free_columns(spec)} | attribution_columns(spec)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from monitor.decode.columns import quote, stored_columns
-from monitor.decode.derived import derived_names
+from monitor.decode.derived import OUT_OF_VOCABULARY, derived_names
 from monitor.types import Kind
 
 SAMPLE_ROWS = 5_000
@@ -33,7 +33,8 @@ def sample_columns(features: Mapping[str, Kind]) -> dict[str, str]:
 
 def sampled_names(name: str, kind: Kind) -> tuple[str, ...]:
     """Return the sample's columns of a feature; an embedding is sampled whole."""
-    return (name,) if kind == "embedding" else derived_names(name, kind)
+    names = derived_names(name, kind)
+    return (name,) if kind == "embedding" else tuple(n for n in names if not n.endswith(OUT_OF_VOCABULARY))
 
 
 def to_text(sample: pa.Table) -> str:

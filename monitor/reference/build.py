@@ -12,14 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from monitor.decode.columns import column_of, feature_column, quote, stored_columns
-from monitor.decode.derived import derived_names, embedding_sql
+from monitor.decode.columns import column_of, feature_column, quote, stored_columns, words_columns
+from monitor.decode.derived import OUT_OF_VOCABULARY, derived_names, embedding_sql
 from monitor.engine.duckdb import Slice, WindowQuery
 from monitor.engine.rows import label_classes, label_numbers, vector_mean
 from monitor.engine.sample import SAMPLE_ROWS, sample_columns
 from monitor.reference.attributions import logged_summary
 from monitor.reference.catalogue import Catalogue
 from monitor.reference.data import SEGMENT_ROWS, Column, Reference
+from monitor.reference.vocabulary import Vocabulary
 from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.categorical import CategoricalSummary, categories_from
@@ -42,11 +43,16 @@ def build(query: WindowQuery, *, sample: int = SAMPLE_ROWS, id: str = "") -> Ref
         for name, kind in spec.features.items()
         if kind == "embedding"
     }
+    vocabularies = {
+        name: Vocabulary.of(query, column, spec.checks.vocabulary)
+        for name, column in words_columns(spec).items()
+    }
+    made = {name: vocabulary.without_one() for name, vocabulary in vocabularies.items()}
     columns = sample_columns(spec.features)
     k = min(sample, SAMPLE_ROWS)
-    whole = _part(query, Slice(), centroids, CUT_LIMIT)
+    whole = _part(query, Slice(), centroids, made, CUT_LIMIT)
     segments = {
-        f"{name}={value}": _part(query, Slice(segment=(name, value)), centroids, SEGMENT_CUTS)
+        f"{name}={value}": _part(query, Slice(segment=(name, value)), centroids, made, SEGMENT_CUTS)
         for name in spec.segments
         for value in sorted(query.values(column_of(spec, name), limit=MAX_SEGMENTS, least=SEGMENT_ROWS))
     }
@@ -61,6 +67,7 @@ def build(query: WindowQuery, *, sample: int = SAMPLE_ROWS, id: str = "") -> Ref
         cells=whole.cells,
         segments=segments,
         catalogue=Catalogue.of(query) if spec.task == "ranking" else None,
+        vocabularies=vocabularies,
     )
     return found if id else found.named(found.content())
 
@@ -80,7 +87,13 @@ def _attributions(query: WindowQuery) -> AttributionSummary | None:
     return found if found.n else None
 
 
-def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], limit: int) -> Reference:
+def _part(
+    query: WindowQuery,
+    part: Slice,
+    centroids: dict[str, FloatArray],
+    vocabularies: dict[str, Vocabulary],
+    limit: int,
+) -> Reference:
     """Return the columns, targets and cells of a part of the rows."""
     spec = query.spec
     columns: dict[str, Column] = {}
@@ -95,6 +108,12 @@ def _part(query: WindowQuery, part: Slice, centroids: dict[str, FloatArray], lim
             sqls = embedding_sql(quote(column), centroids[name].tolist())
             computed = {f"{column}.{i}": sql for i, sql in enumerate(sqls)}
             stored = tuple(computed)
+        if name in vocabularies:
+            outside = f"{column}.{OUT_OF_VOCABULARY}"
+            stored, computed = (
+                (*stored, outside),
+                {outside: vocabularies[name].sql(words_columns(spec)[name])},
+            )
         for shown, source in zip(derived_names(name, kind), stored, strict=False):
             columns[shown] = _numeric(_of(query, source, part, computed), limit)
     targets = _targets(query, part, limit)

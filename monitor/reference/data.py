@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from monitor.decode.derived import hash_mark
 from monitor.engine.sample import from_text, to_text
 from monitor.errors import StoreError
 from monitor.metrics import Outcome, find
 from monitor.reference.catalogue import Catalogue
+from monitor.reference.vocabulary import Vocabulary
 from monitor.summaries import FloatArray
 from monitor.summaries.attributions import AttributionSummary
 from monitor.summaries.calibration import Calibrator
@@ -93,6 +95,8 @@ class Reference:
         of too few rows has none.
     catalogue
         The items of a ranking model; None for other tasks.
+    vocabularies
+        Text -> its words, where words are compared.
     """
 
     id: str
@@ -107,6 +111,7 @@ class Reference:
     baselines: Mapping[BaselineKey, Baseline] = field(default_factory=dict)
     segments: Mapping[str, Reference] = field(default_factory=dict)
     catalogue: Catalogue | None = None
+    vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -149,7 +154,13 @@ class Reference:
             "baselines": [] if lazy else [[*key, *astuple(one)] for key, one in self.baselines.items()],
             "segments": {name: part._to_dict() for name, part in self.segments.items()},
             "catalogue": self.catalogue and self.catalogue.to_json(),
+            **self._words(),
         }
+
+    def _words(self) -> dict[str, Any]:
+        if not self.vocabularies:
+            return {}
+        return {"hashes": hash_mark(), "words": {k: v.to_json() for k, v in self.vocabularies.items()}}
 
     @classmethod
     def from_json(cls, text: str) -> Reference:
@@ -169,6 +180,7 @@ class Reference:
         learned, attributions = (
             [_decoded(one) for one in row[k].values()] for k in ("learned", "attributions")
         )
+        words = row["words"] if row.get("hashes") == hash_mark() else {}  # else by another function
         return cls(
             id=row["id"],
             rows=row["rows"],
@@ -182,6 +194,7 @@ class Reference:
             baselines={tuple(one[:5]): Baseline(*one[5:]) for one in row["baselines"]},
             segments={k: cls._from_dict(part) for k, part in row["segments"].items()},
             catalogue=Catalogue.from_json(row["catalogue"]) if row.get("catalogue") else None,
+            vocabularies={k: Vocabulary.from_json(one) for k, one in words.items()},
         )
 
 

@@ -19,8 +19,9 @@ from monitor.decode.columns import (
     quote,
     stored_columns,
     whole_number,
+    words_columns,
 )
-from monitor.decode.derived import text_sql
+from monitor.decode.derived import text_sql, words_sql
 from monitor.decode.lists import table_columns, with_lists
 from monitor.engine.duckdb import WindowQuery
 from monitor.engine.sample import SAMPLE_ROWS
@@ -120,6 +121,7 @@ class ReferenceFile:
             spec.checks.estimate,
             spec.checks.logged_attributions,
         ]
+        more += [spec.checks.vocabulary] if words_columns(spec) else []
         with self.path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
         digest.update(json.dumps([3, *shape, *more], sort_keys=True).encode())
@@ -204,6 +206,8 @@ class ReferenceFile:
                     f"remove the feature; the file has {', '.join(self.types)}"
                 )
             columns |= zip(stored_columns(name, kind), _values(quote(column), kind), strict=True)
+        for name, stored in words_columns(spec).items():
+            columns[stored] = words_sql(f"{quote(str(self.source(name)))}::VARCHAR")
         for name in free_columns(spec):
             if column := self.source(name):
                 columns[f"s:{name}"] = whole_number(f"{quote(column)}::VARCHAR")
