@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import math
 import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from laws import CASES, CUTS, EDGES, Case, differences
 
 import monitor.summaries
 from monitor.errors import StoreError
+from monitor.metrics.group_errors import GroupErrors
 from monitor.summaries.categorical import CategoricalSummary, categories_from
 from monitor.summaries.confusion import Confusion
 from monitor.summaries.moments import Moments
@@ -32,6 +35,35 @@ def test_every_summary_there_is_has_a_case_in_the_laws() -> None:
         module = importlib.import_module(info.name)
         found |= {c for c in vars(module).values() if dataclasses.is_dataclass(c) and hasattr(c, "merge")}
     assert found == {case.kind for case in CASES}
+
+
+def test_nothing_else_merges_but_what_is_made_of_summaries_alone() -> None:
+    """Any class with a method ``merge``, anywhere in the package, keeps laws that are tested."""
+    classes = [
+        node
+        for path in Path(monitor.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    merging = {
+        c.name for c in classes for f in c.body if isinstance(f, ast.FunctionDef) and f.name == "merge"
+    }
+    assert merging == {case.kind.__name__ for case in CASES} | {
+        "GroupErrors",
+        "Summary",
+    }  # that is the protocol
+
+
+@given(seed=st.integers(0, 2**32), sizes=st.tuples(*[st.integers(0, 40)] * 3))
+@settings(max_examples=40, deadline=None)
+def test_the_errors_of_groups_keep_the_laws_too(seed: int, sizes: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    rows = [rng.standard_cauchy(n) * 1e3 for n in sizes]
+    a, b, c = (GroupErrors.lift(part, n) for n, part in enumerate(rows))
+    assert not differences(a.merge(b), b.merge(a), rel=0)
+    assert not differences(a.merge(GroupErrors()), a, rel=0)
+    assert not differences(a.merge(b).merge(c), a.merge(b.merge(c)), rel=REL)
+    assert not differences(a.merge(b).merge(c), GroupErrors.lift(np.concatenate(rows), 3), rel=REL)
 
 
 @every
