@@ -142,7 +142,8 @@ def _signing(action: WebhookAction) -> Found:
             try:
                 parse_secret(secret.reveal())
             except MonitorError:
-                yield (key, i), "must hold 'whsec_' and then the base64 of 24 to 64 random bytes"
+                wanted = "must hold 'whsec_' and then the base64 of 24 to 64 random bytes"
+                yield (key, i), f"{wanted}; to make one: echo whsec_$(openssl rand -base64 32)"
 
 
 def _template(action: WebhookAction, types: list[str]) -> Found:
