@@ -138,6 +138,16 @@ def test_a_reference_that_comes_later_finds_the_words_of_earlier_events(tmp_path
     assert not Reference.from_json(json.dumps(foreign)).vocabularies
 
 
+def test_a_period_of_the_stream_has_the_vocabulary_of_a_file_with_the_same_rows(tmp_path: Path) -> None:
+    texts = population(np.random.default_rng(4), 150)
+    core = asked(list(texts), None, most=30)
+    query = WindowQuery(core.cursor, core.cycle.monitored.spec, 1, core.answers[0].window)
+    period, file = build(query), reference_of(texts, tmp_path, most=30)
+    assert period.vocabularies["bio"].to_json() == file.vocabularies["bio"].to_json()
+    assert period.columns[SHARE].to_bytes() == file.columns[SHARE].to_bytes()
+    assert 0 < len(file.vocabularies["bio"].common) < len(file.vocabularies["bio"].words) <= 30
+
+
 def test_words_are_neither_kept_nor_in_their_order_and_no_hash_is_where_they_are_not_compared() -> None:
     core = asked(["zebra apple mango"], None)
     column = words_columns(SPEC)["bio"]
