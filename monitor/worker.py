@@ -1,4 +1,4 @@
-"""The evaluation thread's work: a tick settles, asks and decides for every model, then publishes."""
+"""The evaluation thread's work: a tick settles, asks and decides for every model, and publishes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from monitor.web.snapshot import Current, Snapshot
 from monitor.web.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+PUBLISH_S = 5.0  # a tick that catches up on many windows shows between two of them how far it has come
 
 
 class Worker:
@@ -67,6 +68,7 @@ class Worker:
         self._states: dict[str, str] = {}
         self._steady = (clock.now_us(), clock.monotonic_s())
         self._next_books_us = self._next_expiry_us = 0
+        self._published_s = 0.0
 
     def halt(self) -> None:
         """Stop between two windows, and within one that is being explained; that one is asked again later."""
@@ -106,6 +108,7 @@ class Worker:
         )  # fmt: skip
         self.prepare(new)
         self.current.publish(new)
+        self._published_s = self.clock.monotonic_s()
 
     def _turn(self, cycle: Cycle, statuses: Mapping[str, SourceStatus]) -> None:
         name, now_us = cycle.monitored.spec.name, self.clock.now_us()
@@ -125,6 +128,9 @@ class Worker:
             report(answer)
             if self.stop.is_set():
                 raise Stopped
+            if self.clock.monotonic_s() - self._published_s >= PUBLISH_S:
+                self.publish(statuses)
+                started = time.perf_counter()
 
         try:
             settled = turn(cycle, mark, now_us=now_us, on_answer=answered)

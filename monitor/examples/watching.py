@@ -100,7 +100,9 @@ def _line(client: httpx.Client, row: Row) -> Line:
     points = _get(client, "series", **named, limit=str(MOST_POINTS))["points"]
     bounds = {name: row["bounds"][name] for name in ("above", "below") if name in row.get("bounds", {})}
     state = row.get("phase") or row["state"].replace("_", " ")
-    return Line(row["metric"], _about(row), row["value"], bounds, state, [p["value"] for p in points])
+    history = [p["value"] for p in points]
+    newest = next((v for v in reversed(history) if v is not None), row["value"])
+    return Line(row["metric"], _about(row), newest, bounds, state, history)
 
 
 def _about(row: Row) -> str:
