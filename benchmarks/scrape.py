@@ -56,7 +56,7 @@ WIDE, WIDE_ROWS = 400, 4_000
 RESULT = "model_monitor_feature_psi{"
 LANDED = 'model_monitor_events_total{kind="prediction",model="credit",outcome="landed"}'
 ENOUGH = 300  # scrapes that a 99th percentile needs
-PAUSE_S = 0.02
+PAUSE_S = 0.01
 STARTS = 3
 AUTH = ("prometheus", "benchmark")
 ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
