@@ -577,7 +577,8 @@ def monitor() -> dict[str, Any]:
             (
                 "Evaluation",
                 [
-                    chart("Behind the clock", "Event time, newest window, last success.",
+                    chart("Behind the clock", "Newest event, event time, newest window, last success.",
+                          ("time() - model_monitor_last_event_timestamp_seconds", "{{model}} event"),
                           ("time() - model_monitor_watermark_timestamp_seconds", "{{model}} watermark"),
                           ("time() - model_monitor_window_end_timestamp_seconds", "{{model}} {{check}}"),
                           ("time() - model_monitor_last_evaluation_success_timestamp_seconds", "{{model}} success"),
