@@ -302,7 +302,7 @@ def test_a_worker_dies_with_the_daemon_and_has_none_of_its_secrets(mischief: Any
         assert b"OMP_NUM_THREADS=1" in environment
         limits = Path(f"/proc/{worker}/limits").read_text()
         assert str(MEMORY) in next(line for line in limits.splitlines() if line.startswith("Max data size"))
-        assert os.getsid(worker) == worker
+        assert os.getpgid(worker) == worker and os.getsid(worker) == os.getsid(daemon.pid)
         assert os.getpriority(os.PRIO_PROCESS, worker) == 19
         assert os.sched_getscheduler(worker) == os.SCHED_IDLE
     finally:

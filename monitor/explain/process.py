@@ -31,7 +31,7 @@ _starter = ThreadPoolExecutor(1, thread_name_prefix="explain-start")
 
 
 class Process:
-    """One running worker, in a session and an empty folder of its own."""
+    """One running worker, in a process group and an empty folder of its own."""
 
     def __init__(self, memory_bytes: int) -> None:
         folder = tempfile.TemporaryDirectory(prefix="model-monitor-", ignore_cleanup_errors=True)
@@ -44,7 +44,7 @@ class Process:
             stderr=subprocess.PIPE,
             cwd=folder.name,
             env=environment(folder.name),
-            start_new_session=True,
+            process_group=0,  # in the daemon's session: the kernel weighs sessions, and shares inside each
             bufsize=0,
         ).result()
         self._finalizer = weakref.finalize(self, _end, self._child, folder)  # when forgotten, or at exit

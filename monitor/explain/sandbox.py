@@ -12,7 +12,6 @@ import os
 import resource
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 from monitor.explain import seccomp
@@ -44,9 +43,8 @@ def limit(memory_bytes: int, parent: int) -> None:
         resource.setrlimit(what, (most, most))
     os.nice(19)
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a kernel may allow or know neither
+        with contextlib.suppress(OSError):  # a sandbox may not know it
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-            Path("/proc/self/autogroup").write_text("19")  # else its session weighs as much as the daemon's
         seccomp.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it died before it was asked for
             os._exit(0)
