@@ -273,10 +273,16 @@ def _realised(truth: Any, chosen: Any, scores: Any) -> dict[str, float]:
 
 
 class Estimated:
-    """CBPE: of calibrated scores as they are, or of others by a reference of so many rows."""
+    """CBPE: of calibrated scores as they are, or of others by a reference of so many rows.
 
-    def __init__(self, known: int, scores: Scores, threshold: float = 0.5) -> None:
+    Windows have the reference's scores, or others: ``shifted``, of the same chances.
+    """
+
+    def __init__(
+        self, known: int, scores: Scores, threshold: float = 0.5, shifted: Scores | None = None
+    ) -> None:
         self.known, self.scores, self.threshold = known, scores, threshold
+        self.live = shifted or scores
         self.asked, self.calibrator = 0, None
 
     def window(self, rng: Rng, n: int) -> Answers:
@@ -284,7 +290,7 @@ class Estimated:
             self.calibrator = Calibrator.fit(*self.scores.draw(rng, self.known))
         self.asked += 1
         assert self.calibrator is not None
-        scores, truth = self.scores.draw(rng, n)
+        scores, truth = self.live.draw(rng, n)
         chosen = scores > self.threshold
         summary = PredictedScores.lift(scores, chosen, edges=edges_from(self.calibrator.knots))
         counts = np.bincount(truth * 2 + chosen, minlength=4).reshape(2, 2)
@@ -521,6 +527,10 @@ POPULATIONS = (
     Population("estimate", "calibrated scores, reference 10,000", Estimated(10_000, SHARP).window),
     Population("estimate", "other scores, reference 10,000", Estimated(10_000, CURVED, 0.6).window),
     Population("estimate", "other scores, reference 2,000", Estimated(2_000, CURVED, 0.6).window),
+    Population("estimate", "scores shifted, reference 10,000", Estimated(
+        10_000, CURVED, 0.6, Scores(3, 2, np.square)).window),
+    Population("estimate", "scores shifted, reference 2,000", Estimated(
+        2_000, CURVED, 0.6, Scores(3, 2, np.square)).window),
     Population("estimate", "regression, reference 10,000", Losses(10_000).window),
     Population("estimate", "regression, reference 2,000", Losses(2_000).window),
     Population("fairness", "2 groups", Groups([5, 5], [0.4, 0.3], [0.8, 0.7], [0.2, 0.1]).window),
