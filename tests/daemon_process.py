@@ -22,6 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 COMMAND = [sys.executable, "-m", "monitor"]
 
+LAST_SUCCESS = "last_evaluation_success_timestamp_seconds"
+
 
 class DaemonProcess:
     """One run of ``model-monitor run``; its log goes to ``config``'s folder."""
@@ -92,9 +94,11 @@ class DaemonProcess:
         while min(self.metrics("watermark_timestamp_seconds").values(), default=0) < time.time() - 3600:
             assert time.monotonic() < deadline, f"event time does not follow the clock after {timeout_s} s"
             time.sleep(0.2)
-        for _ in range(2):
-            published = self.metrics("snapshot_timestamp_seconds")[""]
-            until(lambda: self.metrics("snapshot_timestamp_seconds")[""] > published, timeout_s)  # noqa: B023
+        for _ in range(
+            2
+        ):  # a tick may publish between two windows, but says only at its end that it succeeded
+            done = self.metrics(LAST_SUCCESS)
+            until(lambda: all(self.metrics(LAST_SUCCESS)[k] > us for k, us in done.items()), timeout_s)  # noqa: B023
 
     def _lags(self) -> list[float]:
         return list(self.metrics("consumer_lag_records").values())
