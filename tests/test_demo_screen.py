@@ -133,7 +133,7 @@ def test_a_demonstration_in_a_terminal_shows_its_story_resizes_and_leaves_the_te
         run.until(lambda s: "1 delivered" in s.text and "▁" in s.text, 60)
         assert run.screen.wrapped == 0
         run.resize(110, 34)
-        run.until(lambda s: len(s.text.splitlines()) == 34 and s.text.splitlines()[2] == "─" * 110, 10)
+        run.until(lambda s: len(s.text.splitlines()) == 34 and s.text.splitlines()[2] == "─" * 110, 90)
         run.press("\x03")
     finally:
         run.press("\x03")

@@ -68,7 +68,11 @@ SNAPSHOT = Snapshot(
         AlertView("credit", "accuracy-drop", "critical", "ok", "accuracy", value=0.8125, bound=0.8),
         AlertView("credit", "auc-drop", "critical", "ok", "roc_auc", bound=0.7, no_data=True),
     ),
-    models=(ModelView("credit", "binary", END + 60_000_000, WINDOW, "ref-1f2e"),),
+    models=(
+        ModelView(
+            "credit", "binary", END + 60_000_000, WINDOW, "ref-1f2e", last_event_us=END + 59_000_000
+        ),
+    ),
     thresholds=(
         ThresholdView("credit", "income-drift", "psi", "above", 0.2),
         ThresholdView("credit", "accuracy-drop", "accuracy", "below", 0.8),

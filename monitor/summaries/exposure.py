@@ -78,10 +78,10 @@ class ExposureSummary:
     def distinct(self, size: int | None = None) -> tuple[int, float]:
         """Return how many of the first ``size`` items are in a list, and the standard error of that number.
 
-        The error is the jackknife's over lists (leaving one out loses the items that only it holds) less what
-        that errs upwards: where the jackknife has f₁, the items in one list, the variance is about what twice
-        as many lists would add, (1 - exp(-2 f₂ / f₁)) f₁² / 2 f₂, with f₂ items in two. Infinite below two
-        lists.
+        The variance is the geometric mean of two. The jackknife's over lists (leaving one out loses the items
+        that only it holds) errs upwards: where it has f₁, the items in one list, the variance is about what
+        twice as many lists would add. An estimate of that, (1 - exp(-2 f₂ / f₁)) f₁² / 2 f₂ with f₂ items in
+        two lists, errs downwards, and the jackknife's is scaled by it. Infinite below two lists.
 
         References
         ----------
@@ -93,7 +93,8 @@ class ExposureSummary:
         total, squares, n = int(singles.sum()), int(np.square(singles).sum()), self.lists
         x = 2 * int((counts == 2).sum()) / max(len(owners[counts == 1]), 1)
         less = -math.expm1(-x) / x if x else 1.0
-        error = math.sqrt((n * squares - total * total) * (n - 1) * less) / n if n > 1 else math.inf
+        variance = (n * squares - total * total) * (n - 1) * math.sqrt(less)
+        error = math.sqrt(variance) / n if n > 1 else math.inf
         return int((counts > 0).sum()), error
 
     def popular_share(self) -> tuple[float, float]:
