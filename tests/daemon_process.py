@@ -94,10 +94,8 @@ class DaemonProcess:
         while min(self.metrics("watermark_timestamp_seconds").values(), default=0) < time.time() - 3600:
             assert time.monotonic() < deadline, f"event time does not follow the clock after {timeout_s} s"
             time.sleep(0.2)
-        for _ in range(
-            2
-        ):  # a tick may publish between two windows, but says only at its end that it succeeded
-            done = self.metrics(LAST_SUCCESS)
+        for _ in range(2):  # a tick may publish between two windows; it succeeds at its end, and not before
+            done = until(lambda: self.metrics(LAST_SUCCESS), timeout_s)
             until(lambda: all(self.metrics(LAST_SUCCESS)[k] > us for k, us in done.items()), timeout_s)  # noqa: B023
 
     def _lags(self) -> list[float]:
