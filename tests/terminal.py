@@ -111,8 +111,9 @@ class InTerminal:
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
         self._keys, theirs = pty.openpty()
         self._size(columns, rows)
+        outer = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}  # of another terminal
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env={**os.environ, **environment},
+            command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env={**outer, **environment},
             start_new_session=True, preexec_fn=_controlling,
         )  # fmt: skip
         os.close(theirs)
