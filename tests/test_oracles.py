@@ -12,6 +12,8 @@ from oracles import ORACLES, SHAPES, asked, unlike
 
 from monitor.metrics import Metric, metrics
 
+FAST, SLOW = ("random", "one row", "no rows", "one class"), pytest.mark.slow
+
 
 def test_every_registered_metric_has_an_oracle_and_every_oracle_a_metric() -> None:
     assert {entry.name for entry in metrics()} == set(ORACLES)
@@ -23,7 +25,7 @@ def test_there_is_an_oracle_for_all_that_a_metric_is_defined_for(entry: Metric) 
     assert kinds >= set(entry.applies)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [one if one in FAST else pytest.param(one, marks=SLOW) for one in SHAPES])
 @pytest.mark.parametrize("name", sorted(ORACLES))
 def test_a_metric_is_what_its_oracle_says(name: str, shape: str) -> None:
     seed = zlib.crc32(f"{name} {shape}".encode())
