@@ -7,7 +7,7 @@ set -euo pipefail
 declare -A package=(
     [prometheus]=prometheus [promtool]=prometheus [prometheus-alertmanager]=prometheus-alertmanager
     [chromium]=chromium [mvn]=maven [java]=default-jre-headless [openssl]=openssl
-    [docker-compose]=docker-compose [systemd-analyze]=systemd
+    [docker-compose]=docker-compose [systemd-analyze]=systemd [zsh]=zsh
 )
 
 missing() {

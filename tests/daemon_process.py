@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,11 @@ class DaemonProcess:
             time.sleep(0.2)
         for _ in range(2):  # a tick may publish between two windows; it succeeds at its end, and not before
             done = until(lambda: self.metrics(LAST_SUCCESS), timeout_s)
-            until(lambda: all(self.metrics(LAST_SUCCESS)[k] > us for k, us in done.items()), timeout_s)  # noqa: B023
+            until(partial(self._succeeded_since, done), timeout_s)
+
+    def _succeeded_since(self, before: dict[str, float]) -> bool:
+        now = self.metrics(LAST_SUCCESS)
+        return all(now[model] > us for model, us in before.items())
 
     def _lags(self) -> list[float]:
         return list(self.metrics("consumer_lag_records").values())

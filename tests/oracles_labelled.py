@@ -553,9 +553,12 @@ USERS = Family(
     ),
     kinds=frozenset({"ranking"}),
 )
-_ndcgs: Callable[[Any], dict[str, Number]] = lambda groups: {  # noqa: E731
-    name: _list_means("ndcg@k", rows) for name, rows in groups.items()
-}
+
+
+def _ndcgs(groups: Any) -> dict[str, Number]:
+    return {name: _list_means("ndcg@k", rows) for name, rows in groups.items()}
+
+
 table(
     USERS,
     {
